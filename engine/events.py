@@ -1,0 +1,210 @@
+"""The schema of everything a run says about itself, and its writer.
+
+One JSON object per line, append only, one file per writer (`rank-00000.jsonl`, `host-<name>.jsonl`,
+`supervisor.jsonl`). `t` is Unix time in seconds. Readers must accept a torn last line, unknown kinds and
+fields added later, so fields are only ever added, with defaults. The first line of each file is a `header`.
+Imports neither torch nor transformers.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from engine.findings import Finding
+
+SCHEMA_VERSION = 1
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
+    """Base of all events. `rank` is −1 for the supervisor and for host samplers."""
+
+    t: float
+    rank: int = -1
+
+
+class Header(Event, tag="header"):
+    """First line of a file: who writes it, with which schema."""
+
+    version: int = SCHEMA_VERSION
+    pid: int = 0
+    host: str = ""
+    world_size: int = 1
+    device: str = ""
+
+
+class Metric(Event, tag="metric"):
+    """Scalars of one optimizer step (or evaluation), global over ranks. A non-finite value is null."""
+
+    step: int
+    values: dict[str, float | None]
+
+
+class Phase(Event, tag="phase"):
+    """A phase of a step begins or ends. `seconds` and `tokens` (handled by this rank) stand at the end."""
+
+    step: int
+    name: str
+    state: Literal["begin", "end"]
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+class Memory(Event, tag="memory"):
+    """Memory of one rank in bytes after a phase; device fields are 0 without a GPU."""
+
+    step: int
+    phase: str
+    rss: int
+    allocated: int = 0
+    reserved: int = 0
+    peak: int = 0
+
+
+class Collective(Event, tag="collective"):
+    """A collective the engine issued itself."""
+
+    step: int
+    group: str
+    op: str
+    size: int
+    seconds: float
+
+
+class Heartbeat(Event, tag="heartbeat"):
+    """A rank is alive, in this phase of this step."""
+
+    step: int
+    phase: str
+
+
+class Gpu(Event, tag="gpu"):
+    """One sample of one GPU: bytes, percent, watts, degrees Celsius; null where the device does not tell."""
+
+    host: str
+    index: int
+    name: str = ""
+    memory_used: int | None = None
+    memory_total: int | None = None
+    utilization: float | None = None
+    power: float | None = None
+    temperature: float | None = None
+
+
+class Host(Event, tag="host"):
+    """One sample of a machine: CPU percent, memory and disk in bytes."""
+
+    host: str
+    cpu: float
+    memory_used: int
+    memory_total: int
+    disk_free: int
+
+
+class Sample(Event, tag="sample"):
+    """One response worth a look; the full record is in the trajectory database."""
+
+    step: int
+    prompt: str
+    response: str
+    reward: float
+    label: str = ""
+    truncated: bool = False
+
+
+class Alert(Event, tag="alert"):
+    """A finding raised or cleared while the run is on."""
+
+    state: Literal["raised", "cleared"]
+    finding: Finding
+    step: int = -1
+
+
+class CheckpointEvent(Event, tag="checkpoint"):
+    """A checkpoint was completed, failed to be written, or was deleted by retention."""
+
+    step: int
+    state: Literal["complete", "failed", "deleted"]
+    path: str = ""
+    bytes: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+class Status(Event, tag="status"):
+    """What the run or a rank is doing now; `total_steps` as soon as it is known."""
+
+    state: str
+    message: str = ""
+    step: int = -1
+    total_steps: int = -1
+
+
+AnyEvent = (
+    Header
+    | Metric
+    | Phase
+    | Memory
+    | Collective
+    | Heartbeat
+    | Gpu
+    | Host
+    | Sample
+    | Alert
+    | CheckpointEvent
+    | Status
+)
+
+
+class EventWriter:
+    """Appends events to one file; each line reaches the operating system before `write` returns.
+
+    A line is one `write(2)` to a file opened for appending, so a killed process leaves at most one torn
+    line, and a resumed one starts on a fresh line. A full disk must not end a run: the event is dropped,
+    `dropped` counts it.
+    """
+
+    def __init__(self, path: Path, *, rank: int = -1, world_size: int = 1, host: str = "", device: str = "") -> None:
+        self.path = path
+        self.rank = rank
+        self.dropped = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._encoder = msgspec.json.Encoder()
+        self._torn = _ends_torn(path)
+        self.write(
+            Header(
+                t=time.time(), rank=rank, pid=os.getpid(), host=host, world_size=world_size, device=device
+            )
+        )
+
+    def write(self, event: Event) -> None:
+        """Append one event."""
+        line = self._encoder.encode(event) + b"\n"
+        if self._torn:
+            line = b"\n" + line
+        try:
+            written = os.write(self._fd, line)
+            self._torn = written < len(line)
+        except OSError:
+            self._torn, self.dropped = True, self.dropped + 1
+
+    def emit(self, kind: type[Event], **fields: Any) -> None:
+        """Append an event of `kind` stamped with the time and this writer's rank."""
+        self.write(kind(t=time.time(), rank=self.rank, **fields))
+
+    def close(self) -> None:
+        """Close the file; the writer cannot be used afterwards."""
+        os.close(self._fd)
+
+
+def _ends_torn(path: Path) -> bool:
+    """Whether the file's last line lacks its newline (a previous writer was killed)."""
+    size = path.stat().st_size
+    if size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(size - 1)
+        return file.read(1) != b"\n"
