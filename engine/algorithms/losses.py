@@ -41,7 +41,8 @@ def ppo_clip(
 ) -> PolicyLoss:
     """PPO's clipped objective: −min(ρA, clip(ρ, 1−clip_low, 1+clip_high)·A).
 
-    ρ = exp(logprobs − old_logprobs). `advantages` is [B] or [B, T]. `dual_clip` c bounds the loss of negative advantages by −c·A.
+    ρ = exp(logprobs − old_logprobs). `advantages` is [B] or [B, T]. `dual_clip` c bounds
+    the loss of negative advantages by −c·A.
     PPO: arXiv:1707.06347; clip_high > clip_low: DAPO, arXiv:2503.14476; dual clip: arXiv:1912.09729.
     """
     if advantages.dim() == 1:
