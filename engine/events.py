@@ -18,14 +18,14 @@ from engine.findings import Finding
 SCHEMA_VERSION = 1
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
+class Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True, gc=False):
     """Base of all events. `rank` is −1 for the supervisor and for host samplers."""
 
     t: float
     rank: int = -1
 
 
-class Header(Event, tag="header"):
+class Header(Event, frozen=True, tag="header"):
     """First line of a file: who writes it, with which schema."""
 
     version: int = SCHEMA_VERSION
@@ -35,14 +35,14 @@ class Header(Event, tag="header"):
     device: str = ""
 
 
-class Metric(Event, tag="metric"):
+class Metric(Event, frozen=True, tag="metric"):
     """Scalars of one optimizer step (or evaluation), global over ranks. A non-finite value is null."""
 
     step: int
     values: dict[str, float | None]
 
 
-class Phase(Event, tag="phase"):
+class Phase(Event, frozen=True, tag="phase"):
     """A phase of a step begins or ends. `seconds` and `tokens` (handled by this rank) stand at the end."""
 
     step: int
@@ -52,7 +52,7 @@ class Phase(Event, tag="phase"):
     tokens: int = 0
 
 
-class Memory(Event, tag="memory"):
+class Memory(Event, frozen=True, tag="memory"):
     """Memory of one rank in bytes after a phase; device fields are 0 without a GPU."""
 
     step: int
@@ -63,7 +63,7 @@ class Memory(Event, tag="memory"):
     peak: int = 0
 
 
-class Collective(Event, tag="collective"):
+class Collective(Event, frozen=True, tag="collective"):
     """A collective the engine issued itself."""
 
     step: int
@@ -73,14 +73,14 @@ class Collective(Event, tag="collective"):
     seconds: float
 
 
-class Heartbeat(Event, tag="heartbeat"):
+class Heartbeat(Event, frozen=True, tag="heartbeat"):
     """A rank is alive, in this phase of this step."""
 
     step: int
     phase: str
 
 
-class Gpu(Event, tag="gpu"):
+class Gpu(Event, frozen=True, tag="gpu"):
     """One sample of one GPU: bytes, percent, watts, degrees Celsius; null where the device does not tell."""
 
     host: str
@@ -93,7 +93,7 @@ class Gpu(Event, tag="gpu"):
     temperature: float | None = None
 
 
-class Host(Event, tag="host"):
+class Host(Event, frozen=True, tag="host"):
     """One sample of a machine: CPU percent, memory and disk in bytes."""
 
     host: str
@@ -103,7 +103,7 @@ class Host(Event, tag="host"):
     disk_free: int
 
 
-class Sample(Event, tag="sample"):
+class Sample(Event, frozen=True, tag="sample"):
     """One response worth a look; the full record is in the trajectory database."""
 
     step: int
@@ -114,7 +114,7 @@ class Sample(Event, tag="sample"):
     truncated: bool = False
 
 
-class Alert(Event, tag="alert"):
+class Alert(Event, frozen=True, tag="alert"):
     """A finding raised or cleared while the run is on."""
 
     state: Literal["raised", "cleared"]
@@ -122,7 +122,7 @@ class Alert(Event, tag="alert"):
     step: int = -1
 
 
-class CheckpointEvent(Event, tag="checkpoint"):
+class CheckpointEvent(Event, frozen=True, tag="checkpoint"):
     """A checkpoint was completed, failed to be written, or was deleted by retention."""
 
     step: int
@@ -133,8 +133,12 @@ class CheckpointEvent(Event, tag="checkpoint"):
     message: str = ""
 
 
-class Status(Event, tag="status"):
-    """What the run or a rank is doing now; `total_steps` as soon as it is known."""
+class Status(Event, frozen=True, tag="status"):
+    """What the run or a rank is doing now; `total_steps` as soon as it is known.
+
+    Rank 0 says `state="resumed"` with `step=N` after loading the checkpoint of step N: what earlier lines of
+    its file tell of later steps is superseded.
+    """
 
     state: str
     message: str = ""
@@ -166,7 +170,9 @@ class EventWriter:
     `dropped` counts it.
     """
 
-    def __init__(self, path: Path, *, rank: int = -1, world_size: int = 1, host: str = "", device: str = "") -> None:
+    def __init__(
+        self, path: Path, *, rank: int = -1, world_size: int = 1, host: str = "", device: str = ""
+    ) -> None:
         self.path = path
         self.rank = rank
         self.dropped = 0
@@ -175,9 +181,7 @@ class EventWriter:
         self._encoder = msgspec.json.Encoder()
         self._torn = _ends_torn(path)
         self.write(
-            Header(
-                t=time.time(), rank=rank, pid=os.getpid(), host=host, world_size=world_size, device=device
-            )
+            Header(t=time.time(), rank=rank, pid=os.getpid(), host=host, world_size=world_size, device=device)
         )
 
     def write(self, event: Event) -> None:
@@ -187,9 +191,10 @@ class EventWriter:
             line = b"\n" + line
         try:
             written = os.write(self._fd, line)
-            self._torn = written < len(line)
         except OSError:
-            self._torn, self.dropped = True, self.dropped + 1
+            written = 0
+        self._torn = written < len(line)
+        self.dropped += self._torn
 
     def emit(self, kind: type[Event], **fields: Any) -> None:
         """Append an event of `kind` stamped with the time and this writer's rank."""

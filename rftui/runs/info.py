@@ -93,20 +93,20 @@ def effective_status(
     *,
     heartbeat_age: float | None = None,
     progress_age: float | None = None,
-    median_step: float = 0.0,
+    usual_step: float = 0.0,
 ) -> str:
     """The status as it really is: `info.status`, or "lost", or "stalled".
 
     Lost: the run should be alive but its supervisor is gone; or, where the pid cannot be checked (another
-    host), no event for 10 minutes. Stalled: no phase and no step for max(60 s, 3 × the median step).
-    Ages in seconds; None when nothing was seen yet.
+    host), no event for 10 minutes. Stalled: nothing began or ended for max(60 s, 3 × `usual_step`), the time
+    a step of this run takes. Ages in seconds; None when nothing was seen yet.
     """
     if info.status not in ACTIVE:
         return info.status
     alive = supervisor_alive(info)
     if alive is False or (alive is None and heartbeat_age is not None and heartbeat_age > LOST_AFTER_S):
         return "lost"
-    if progress_age is not None and progress_age > max(STALLED_MIN_S, 3 * median_step):
+    if progress_age is not None and progress_age > max(STALLED_MIN_S, 3 * usual_step):
         return "stalled"
     return info.status
 

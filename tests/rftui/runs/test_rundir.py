@@ -148,7 +148,7 @@ def test_status_by_ages() -> None:
     here = running(supervisor_pid=os.getpid())
     assert effective_status(here, progress_age=59.0) == "running"
     assert effective_status(here, progress_age=61.0) == "stalled"
-    assert effective_status(here, progress_age=61.0, median_step=30.0) == "running"
+    assert effective_status(here, progress_age=61.0, usual_step=30.0) == "running"
     elsewhere = running(supervisor_pid=os.getpid(), host="another-host.example")
     assert effective_status(elsewhere, heartbeat_age=599.0) == "running"
     assert effective_status(elsewhere, heartbeat_age=601.0) == "lost"
