@@ -25,7 +25,7 @@ def param(
     `"non-default"`, or the values themselves. Such a value is rejected by name, never ignored.
     `aliases`: other flag names for the same parameter.
     """
-    extra = {"unit": unit, "not_built": not_built, "aliases": tuple(aliases)}
+    extra: dict[str, Any] = {"unit": unit, "not_built": not_built, "aliases": tuple(aliases)}
     return Field(default, description=help, json_schema_extra=extra, **bounds)
 
 

@@ -4,17 +4,20 @@ Names and meanings follow the reference documents; where they are silent or disa
 in `docs/configuration.md`. Imports neither torch nor transformers.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.config.param import param
+
+NonNegative = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
     """Base of all sections: immutable, no unknown keys, defaults validated like given values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -36,8 +39,10 @@ class ModelSection(Section):
 class DataSection(Section):
     """Where prompts come from and how they are rendered."""
 
-    prompt_data: str = param("", "Training prompts: JSONL/parquet path, hub id or `toy:NAME`; several by comma.")
-    prompt_data_probs: tuple[float, ...] | None = param(
+    prompt_data: str = param(
+        "", "Training prompts: JSONL/parquet path, hub id or `toy:NAME`; several by comma."
+    )
+    prompt_data_probs: tuple[NonNegative, ...] | None = param(
         None, "Sampling share of each source in prompt_data, summing to 1; default: by size."
     )
     prompt_split: str = param("train", "Split of prompt_data for sources that have splits.")
@@ -57,13 +62,18 @@ class DataSection(Section):
 class BatchSection(Section):
     """How many prompts and responses make a rollout, an optimizer step and a forward pass."""
 
-    train_batch_size: int = param(128, "TBS: responses per optimizer step, all ranks.", unit="responses", gt=0)
+    train_batch_size: int = param(
+        128, "TBS: responses per optimizer step, all ranks.", unit="responses", gt=0
+    )
     micro_train_batch_size: int = param(
         1, "Responses per training forward on one rank.", unit="responses", gt=0
     )
     rollout_batch_size: int = param(64, "RBS: prompts per rollout, all ranks.", unit="prompts", gt=0)
     micro_rollout_batch_size: int = param(
-        2, "Responses per forward of generation (hf engine) and of log-probs, one rank.", unit="responses", gt=0
+        2,
+        "Responses per forward of generation (hf engine) and of log-probs, one rank.",
+        unit="responses",
+        gt=0,
     )
     n_samples_per_prompt: int = param(4, "Responses per prompt (the group).", unit="responses", gt=0)
     max_tokens_per_micro_batch: int | None = param(
@@ -82,7 +92,11 @@ class RolloutSection(Section):
         1, "Tensor-parallel ranks per engine replica.", unit="ranks", gt=0, not_built="non-default"
     )
     engine_mem_util: float = param(
-        0.5, "Share of device memory for the engine.", gt=0, le=1, not_built="any"
+        0.5,
+        "Share of device memory for the engine: of the total (vllm, weights included), of the free (sglang).",
+        gt=0,
+        le=1,
+        not_built="any",
     )
     enable_engine_sleep: bool = param(True, "Free the engine's device memory outside rollout.")
     engine_quantization: Literal["fp8"] | None = param(None, "Quantization of the engine.", not_built="any")
@@ -91,7 +105,9 @@ class RolloutSection(Section):
     generate_max_len: int | None = param(
         None, "Longest response; default: max_len − prompt_max_len.", unit="tokens", gt=0
     )
-    generate_min_len: int = param(0, "Shortest response: end tokens are masked until then.", unit="tokens", ge=0)
+    generate_min_len: int = param(
+        0, "Shortest response: end tokens are masked until then.", unit="tokens", ge=0
+    )
     temperature: float = param(1.0, "Sampling temperature.", gt=0)
     top_p: float = param(0.9, "Nucleus sampling mass.", gt=0, le=1)
     top_k: int = param(-1, "Sample among the k likeliest tokens; −1: all.", ge=-1)
@@ -118,9 +134,9 @@ class AlgorithmSection(Section):
     clip_range: float = param(0.2, "Lower side ε of the ratio clip.", gt=0, lt=1)
     clip_range_higher: float | None = param(None, "Upper side of the ratio clip; unset: symmetric.", gt=0)
     dual_clip: float | None = param(None, "Dual clip c for negative advantages (paper: 3).", gt=1)
-    loss_agg: (
-        Literal["seq-mean-token-mean", "token-mean", "seq-mean-token-sum", "token-sum-norm"] | None
-    ) = param(None, "How token losses are averaged; unset: the estimator's own (GRPO: seq-mean-token-mean).")
+    loss_agg: Literal["seq-mean-token-mean", "token-mean", "seq-mean-token-sum", "token-sum-norm"] | None = (
+        param(None, "How token losses are averaged; unset: the estimator's own (GRPO: seq-mean-token-mean).")
+    )
     entropy_coef: float = param(0.0, "Weight of the entropy bonus.", ge=0)
     tis_cap: float | None = param(
         None, "Cap of the truncated importance weight trainer/engine; unset: only logged.", gt=0
@@ -138,7 +154,9 @@ class AlgorithmSection(Section):
     gamma: float = param(1.0, "Discount.", gt=0, le=1, not_built="non-default")
     lambd: float = param(0.95, "GAE λ.", ge=0, le=1, not_built="non-default")
     value_clip: float = param(0.2, "Clip range of the value loss.", gt=0, not_built="non-default")
-    enable_ema: bool = param(False, "Keep an exponential moving average of the policy.", not_built="non-default")
+    enable_ema: bool = param(
+        False, "Keep an exponential moving average of the policy.", not_built="non-default"
+    )
 
 
 class OptimSection(Section):
@@ -148,21 +166,27 @@ class OptimSection(Section):
     max_epochs: int = param(1, "Passes over each rollout.", unit="epochs", gt=0)
     max_steps: int | None = param(None, "Stop after this many optimizer steps.", unit="steps", gt=0)
     actor_learning_rate: float = param(5e-7, "Peak learning rate of the policy.", ge=0)
-    critic_learning_rate: float = param(9e-6, "Peak learning rate of the critic.", ge=0, not_built="non-default")
+    critic_learning_rate: float = param(
+        9e-6, "Peak learning rate of the critic.", ge=0, not_built="non-default"
+    )
     lr_scheduler: Literal["cosine", "linear", "constant"] = param(
         "cosine", "Learning rate after warm-up; cosine and linear end at 10 % of the peak."
     )
     lr_warmup_ratio: float = param(0.03, "Share of all steps with rising learning rate.", ge=0, le=1)
     max_norm: float = param(1.0, "Clip the global gradient norm to this.", gt=0)
     l2: float = param(0.0, "Weight decay (AdamW).", ge=0)
-    adam_betas: tuple[float, float] = param((0.9, 0.95), "Adam's β1, β2.")
+    adam_betas: tuple[Beta, Beta] = param((0.9, 0.95), "Adam's β1, β2.")
 
 
 class ParallelSection(Section):
     """Processes and how the model is spread over them."""
 
     nproc: int | None = param(
-        None, "Ranks on this machine; unset: one per GPU, or 1 without GPU.", unit="ranks", gt=0
+        None,
+        "Ranks on this machine; unset: one per GPU, or 1 without GPU.",
+        unit="ranks",
+        gt=0,
+        aliases=("nproc_per_node",),
     )
     nnodes: int = param(1, "Machines.", gt=0, not_built="non-default")
     master_port: int | None = param(None, "Port of the rendezvous; unset: a free one.", ge=1, le=65535)
@@ -183,7 +207,9 @@ class MemorySection(Section):
     """Memory against speed."""
 
     gradient_checkpointing: bool = param(False, "Recompute activations in the backward pass.")
-    fsdp_cpu_offload: bool = param(False, "Keep FSDP parameters, gradients and optimizer states in host memory.")
+    fsdp_cpu_offload: bool = param(
+        False, "Keep FSDP parameters, gradients and optimizer states in host memory."
+    )
     adam_offload: bool = param(False, "Keep Adam states in host memory.", not_built="non-default")
     use_mp_opt: bool = param(False, "Mixed-precision optimizer (FSDP).", not_built="non-default")
     packing_samples: bool = param(False, "Pack sequences into one row.", not_built="non-default")
@@ -196,7 +222,9 @@ class MemorySection(Section):
 class RewardSection(Section):
     """What scores a response. Only the response is scored, never the prompt."""
 
-    reward_rule: str | None = param(None, "Built-in rule rewards, comma separated, each with `@weight` if not 1.")
+    reward_rule: str | None = param(
+        None, "Built-in rule rewards, comma separated, each with `@weight` if not 1."
+    )
     reward_fn: str | None = param(None, "Own reward: `package.module:function` or `file.py:function`.")
     reward_pretrain: str | None = param(None, "Reward model path(s), each with `@weight`.", not_built="any")
     remote_rm_url: str | None = param(None, "URL(s) of reward servers.", not_built="any")
@@ -218,8 +246,8 @@ class EvalSection(Section):
     eval_interval: int = param(
         0, "Evaluate every this many optimizer steps, besides start and end.", unit="steps", ge=0
     )
-    eval_temperatures: tuple[float, ...] = param(
-        (0.0,), "Temperatures to evaluate at; 0 is greedy. The first names eval/accuracy."
+    eval_temperatures: tuple[NonNegative, ...] = param(
+        (0.0,), "Temperatures to evaluate at; 0 is greedy. The first names eval/accuracy.", min_length=1
     )
     eval_top_p: float = param(1.0, "Nucleus mass in evaluation.", gt=0, le=1)
     max_eval_samples: int = param(500, "Evaluate on at most this many prompts.", unit="prompts", gt=0)
@@ -230,7 +258,9 @@ class LoggingSection(Section):
 
     log_interval: int = param(1, "Print a line of metrics every this many steps.", unit="steps", gt=0)
     log_dir: str | None = param(None, "Directory of the rank logs; default: logs in the run directory.")
-    plot_every: int = param(10, "Steps between length histograms.", unit="steps", gt=0, not_built="non-default")
+    plot_every: int = param(
+        10, "Steps between length histograms.", unit="steps", gt=0, not_built="non-default"
+    )
     num_trajectories_to_save: int = param(
         32, "Responses per step written to the trajectory database; 0: none.", unit="responses", ge=0
     )
@@ -245,8 +275,12 @@ class LoggingSection(Section):
 class CheckpointSection(Section):
     """Saving, keeping and loading checkpoints."""
 
-    save_path: str | None = param(None, "Directory of checkpoints; default: checkpoints in the run directory.")
-    ckpt_path: str | None = param(None, "Checkpoint (or directory of them) to resume from; default: save_path.")
+    save_path: str | None = param(
+        None, "Directory of checkpoints; default: checkpoints in the run directory."
+    )
+    ckpt_path: str | None = param(
+        None, "Checkpoint (or directory of them) to resume from; default: save_path."
+    )
     load_checkpoint: bool = param(False, "Resume from ckpt_path if a complete checkpoint is there.")
     save_interval: int = param(1, "Save every this many episodes; 0: only at the end.", unit="episodes", ge=0)
     save_steps: int | None = param(None, "Also save every this many optimizer steps.", unit="steps", gt=0)
@@ -264,7 +298,9 @@ class VlmSection(Section):
 class RunSection(Section):
     """Identity and reproducibility."""
 
-    run_dir: str | None = param(None, "Run directory; set by `rft launch`, default under torchrun: runs/<time>.")
+    run_dir: str | None = param(
+        None, "Run directory; set by `rft launch`, default under torchrun: runs/<time>."
+    )
     seed: int = param(42, "Seed of data order, sampling and initialisation.", ge=0)
 
 
