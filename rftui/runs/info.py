@@ -48,6 +48,7 @@ class RunInfo(msgspec.Struct, kw_only=True):
     exit: Exit | None = None
     steps: int = 0
     total_steps: int | None = None
+    warnings: list[Finding] = []
     versions: dict[str, str] = {}
     git: dict[str, Any] = {}
 

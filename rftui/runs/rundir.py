@@ -94,6 +94,13 @@ def check_name(name: str) -> None:
     )
 
 
+def check_free(runs_dir: Path, name: str) -> None:
+    """Raise a finding unless a run of this name could be created: name allowed, not used."""
+    check_name(name)
+    if (runs_dir / name).exists():
+        raise _name_used(runs_dir, name)
+
+
 def clean_name(text: str) -> str:
     """The nearest allowed run name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:MAX_NAME] or "run"
