@@ -19,6 +19,7 @@ CHUNK = 1 << 18
 MAX_LINE = 1 << 24
 """What comes before this many bytes without a newline is dropped, which makes the rest a damaged line."""
 _FINGERPRINT = 64
+_FIRST_LINE = 4096
 
 _KINDS = frozenset(kind.__struct_config__.tag for kind in AnyEvent.__args__)
 
@@ -66,6 +67,13 @@ class GrowingFile:
         self.behind = max(0, found.st_size - self._offset)
         return self._whole_lines(data)
 
+    def measure(self) -> None:
+        """Bring `behind` up to date without reading."""
+        try:
+            self.behind = max(0, self.path.stat().st_size - self._offset)
+        except OSError:
+            self.behind = 0
+
     def _read_new(self, file: BinaryIO, size: int, max_bytes: int) -> bytes:
         """The next bytes of an open file, after making sure that it is still the one read before."""
         head = file.read(_FINGERPRINT)
@@ -74,12 +82,12 @@ class GrowingFile:
             self._inode = os.fstat(file.fileno()).st_ino
         self._head = head
         first = b""
-        if self._tail is not None and self._offset == 0 and size > self._tail + CHUNK:
+        if self._tail is not None and self._offset == 0 and size > self._tail + _FIRST_LINE:
             file.seek(0)
-            line, newline, _ = file.read(CHUNK).partition(b"\n")
+            line, newline, _ = file.read(_FIRST_LINE).partition(b"\n")
             file.seek(size - self._tail)
             skipped = file.read(CHUNK).find(b"\n") + 1
-            first, self._offset = line + newline, size - self._tail + skipped
+            first, self._offset = (line + newline) if newline else b"", size - self._tail + skipped
         file.seek(self._offset)
         data = file.read(max_bytes)
         self._offset += len(data)
@@ -128,6 +136,9 @@ class EventFollower:
             max_bytes -= len(lines)
             events += self._decode(lines)
             idle = 0 if file.behind else idle + 1
+        if idle < len(self._files):
+            for file in self._files:
+                file.measure()
         return events
 
     def _discover(self) -> None:

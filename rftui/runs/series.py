@@ -3,7 +3,7 @@
 A chart asks for `window(lo, hi, columns)` and gets minimum, maximum and last value per column, exactly, so
 a spike of one step is never lost however far it is zoomed out. A pyramid of minima and maxima (each level
 summarises `FACTOR` entries of the one below) makes the cost depend on the columns, not on the points.
-It is extended when a window is asked for, so appending stays cheap. About 15 bytes a point.
+It is extended by many points at once, so appending stays cheap. About 15 bytes a point.
 """
 
 from array import array
@@ -14,6 +14,7 @@ from math import inf, isfinite, isnan, nan
 from typing import Literal, NamedTuple
 
 FACTOR = 4
+_EXTEND_EVERY = 4096
 _FLOAT32_MAX = 3.4028234663852886e38
 
 Axis = Literal["step", "time"]
@@ -71,6 +72,8 @@ class Series:
         steps.append(step)
         times.append(since)
         self.values.append(value)
+        if len(steps) % _EXTEND_EVERY == 0:
+            self._extend()
 
     def truncate(self, step: int) -> None:
         """Drop all points at `step` and after."""

@@ -1,0 +1,169 @@
+"""A run as a screen sees it: live, finished or crashed, always through the same reading of its folder."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from engine.events import Alert, CheckpointEvent, Gpu, Sample
+from engine.findings import FindingsError
+from rftui.runs.follow import EventFollower
+from rftui.runs.info import RunInfo, effective_status
+from rftui.runs.rundir import RunDir
+from rftui.runs.series import Series
+from rftui.runs.state import RankState, RunState
+
+_SLICE = 1 << 16
+_PREVIEW_BYTES = 1 << 20
+_PREVIEW_ABOVE = 4 << 20
+
+
+class _Feed:
+    """A follower and the state its events add up to."""
+
+    def __init__(self, run: RunDir, tail_bytes: int | None = None) -> None:
+        self.follower = EventFollower(run.events_dir, tail_bytes=tail_bytes)
+        self.state = RunState()
+
+    def advance(self, deadline: float) -> bool:
+        """Read until caught up or the deadline (`time.perf_counter`); whether anything was new."""
+        new = False
+        while True:
+            events = self.follower.poll(_SLICE)
+            self.state.apply(events)
+            new = new or bool(events)
+            if not self.follower.behind or time.perf_counter() >= deadline:
+                return new
+
+
+class RunView:
+    """State of one run, brought up to date by `refresh`.
+
+    A long run shows its newest part at once (`complete` is False) while the whole is read over the next
+    refreshes; then the whole takes its place. `clock` tells Unix time, for ages.
+    """
+
+    def __init__(self, run_dir: RunDir, *, clock: Callable[[], float] = time.time) -> None:
+        self.run_dir = run_dir
+        self.info = RunInfo(name=run_dir.name, status="lost", created=0.0)
+        self.info_problem = "run.json was not read yet"
+        """Why `info` holds nothing but the name; empty when run.json was read."""
+        self.status: str = self.info.status
+        """`effective_status`: the status in run.json, or "lost" or "stalled"."""
+        self._clock = clock
+        self._info_version: tuple[int, ...] = ()
+        sizes = [path.stat().st_size for path in run_dir.events_dir.glob("*.jsonl")]
+        self._whole = _Feed(run_dir)
+        self._newest: _Feed | None = None
+        if sum(sizes) > _PREVIEW_ABOVE:
+            self._newest = _Feed(run_dir, tail_bytes=_PREVIEW_BYTES // len(sizes))
+
+    def refresh(self, budget_s: float = 0.05) -> bool:
+        """Read what is new for about `budget_s` seconds; whether anything to show has changed."""
+        deadline = time.perf_counter() + budget_s
+        changed = self._refresh_info()
+        if self._newest is not None:
+            changed = self._newest.advance(deadline) or changed
+        new = self._whole.advance(deadline)
+        if self._newest is None:
+            changed = new or changed
+        elif not self._whole.follower.behind:
+            self._newest, changed = None, True
+        status = self._effective_status()
+        changed, self.status = changed or status != self.status, status
+        return changed
+
+    def load(self) -> "RunView":
+        """Read everything there is."""
+        self.refresh(float("inf"))
+        return self
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole run was read, not just its newest part."""
+        return self._newest is None and not self._whole.follower.behind
+
+    @property
+    def behind(self) -> int:
+        """Bytes of events still to be read."""
+        return self._whole.follower.behind
+
+    @property
+    def skipped(self) -> int:
+        """Lines that were no events of a known kind."""
+        return self._whole.follower.corrupt + self._whole.follower.unknown
+
+    @property
+    def state(self) -> RunState:
+        """All that the events add up to; the properties below are shortcuts into it."""
+        return (self._newest or self._whole).state
+
+    @property
+    def step(self) -> int:
+        return self.state.step
+
+    @property
+    def total_steps(self) -> int | None:
+        return self.state.total_steps or self.info.total_steps
+
+    @property
+    def series(self) -> dict[str, Series]:
+        return self.state.series
+
+    @property
+    def latest(self) -> dict[str, float]:
+        return self.state.latest
+
+    @property
+    def ranks(self) -> dict[int, RankState]:
+        return self.state.ranks
+
+    @property
+    def phase_totals(self) -> dict[int, dict[str, float]]:
+        return self.state.phase_totals
+
+    @property
+    def gpus(self) -> dict[tuple[str, int], Gpu]:
+        return self.state.gpus
+
+    @property
+    def alerts(self) -> dict[str, Alert]:
+        return self.state.alerts
+
+    @property
+    def samples(self) -> deque[Sample]:
+        return self.state.samples
+
+    @property
+    def checkpoints(self) -> dict[int, CheckpointEvent]:
+        return self.state.checkpoints
+
+    @property
+    def step_seconds(self) -> float:
+        return self.state.step_seconds
+
+    def _refresh_info(self) -> bool:
+        """Read run.json again when it was replaced; a damaged one keeps what was known and says so."""
+        version: tuple[int, ...] = ()
+        with suppress(OSError):
+            found = self.run_dir.info_path.stat()
+            version = (found.st_mtime_ns, found.st_ino, found.st_size)
+        if version == self._info_version and version:
+            return False
+        before = self.info_problem
+        try:
+            self.info, self.info_problem = self.run_dir.read_info(), ""
+        except FindingsError as error:
+            self.info_problem = error.findings[0].cause
+        changed = version != self._info_version or self.info_problem != before
+        self._info_version = version
+        return changed
+
+    def _effective_status(self) -> str:
+        state, now = self.state, self._clock()
+        return effective_status(
+            self.info,
+            heartbeat_age=now - state.last_event if state.last_event else None,
+            progress_age=now - state.last_progress if state.step_seconds else None,
+            usual_step=state.usual_step,
+        )
