@@ -257,7 +257,7 @@ class LoggingSection(Section):
     """What is written besides events."""
 
     log_interval: int = param(1, "Print a line of metrics every this many steps.", unit="steps", gt=0)
-    log_dir: str | None = param(None, "Directory of the rank logs; default: logs in the run directory.")
+    log_dir: str | None = param(None, "Directory of length histograms.", not_built="any")
     plot_every: int = param(
         10, "Steps between length histograms.", unit="steps", gt=0, not_built="non-default"
     )
