@@ -58,3 +58,10 @@ def render(finding: Finding) -> str:
     lines += [f"    {line}" for line in finding.evidence]
     lines += [f"  → {fix.text}" + (f"  ({fix.command})" if fix.command else "") for fix in finding.fixes]
     return "\n".join(lines)
+
+
+def raise_errors(findings: Iterable[Finding], exit_code: int = EXIT_BAD_INPUT) -> None:
+    """Raise FindingsError with all of `findings` if one of them is an error."""
+    findings = tuple(findings)
+    if any(f.severity == "error" for f in findings):
+        raise FindingsError(findings, exit_code)

@@ -1,0 +1,156 @@
+"""Assembles a trainer from a configuration: tokenizer, models, engine, data, rewards, checkpoints."""
+
+from pathlib import Path
+
+import torch
+
+from engine.algorithms.kl import make_kl_controller
+from engine.algorithms.normalisation import RunningMoments
+from engine.checkpoint.manager import CheckpointManager
+from engine.config.rules import check
+from engine.config.sections import RunConfig
+from engine.data.order import PromptOrder
+from engine.data.prompts import load_prompts
+from engine.data.types import Prompt
+from engine.evaluate import Evaluator
+from engine.events import CheckpointEvent
+from engine.experience_maker import ExperienceMaker
+from engine.findings import raise_errors
+from engine.models.actor import Actor
+from engine.models.loading import ModelSource, load_source
+from engine.recorder import Recorder
+from engine.rewards.base import Part, RewardFn, Scorer, build_scorer
+from engine.rollout.hf import HFEngine
+from engine.schedule import Plan, make_scheduler, plan_run
+from engine.strategy import Strategy
+from engine.telemetry import Telemetry
+from engine.train_state import TrainState
+from engine.trainer import Models, SPMDPPOTrainer
+from engine.trajectories import TrajectorySaver
+
+
+def build_trainer(
+    config: RunConfig,
+    run_dir: Path,
+    strategy: Strategy,
+    telemetry: Telemetry,
+    reward_fn: RewardFn | None = None,
+) -> SPMDPPOTrainer:
+    """A trainer ready to `fit`. `reward_fn` is used instead of the configured rewards. Collective.
+
+    Raises FindingsError for what is wrong with the model, the data or the reward.
+    """
+    torch.manual_seed(config.run.seed)
+    scorer = Scorer([Part("reward_fn", reward_fn)]) if reward_fn else build_scorer(config.reward)
+    with telemetry.phase("load"):
+        source = load_source(config, strategy, strategy.print)
+        prompts = _training_prompts(config, source)
+        raise_errors(check(config, world_size=strategy.world_size, dataset_size=len(prompts)))
+        plan = plan_run(config, len(prompts))
+        models = _models(config, source, strategy, plan)
+        strategy.setup_inference_engine(_engine(config, source, strategy))
+    maker = ExperienceMaker(strategy, source.tokenizer, scorer)
+    held_out = _held_out_prompts(config, source)
+    return SPMDPPOTrainer(
+        config,
+        run_dir=run_dir,
+        strategy=strategy,
+        models=models,
+        maker=maker,
+        prompts=prompts,
+        evaluator=Evaluator(config, strategy, maker, held_out) if held_out else None,
+        plan=plan,
+        state=_state(config, models, len(prompts)),
+        checkpoints=_checkpoints(config, run_dir, source, strategy, telemetry),
+        telemetry=telemetry,
+        recorder=_recorder(config, run_dir, strategy, telemetry),
+    )
+
+
+def _training_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:
+    data = config.data
+    return load_prompts(
+        data.prompt_data,
+        data=data,
+        split=data.prompt_split,
+        tokenizer=source.tokenizer,
+        prompt_max_len=config.rollout.prompt_max_len,
+        limit=data.max_samples,
+        seed=config.run.seed,
+    )
+
+
+def _held_out_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:
+    if config.eval.eval_data is None:
+        return []
+    return load_prompts(
+        config.eval.eval_data,
+        data=config.data.model_copy(update={"prompt_data_probs": None}),
+        split=config.eval.eval_split,
+        tokenizer=source.tokenizer,
+        prompt_max_len=config.rollout.prompt_max_len,
+        limit=config.eval.max_eval_samples,
+        seed=config.run.seed,
+    )
+
+
+def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Plan) -> Models:
+    temperature, chunk_size = config.rollout.temperature, config.memory.chunk_size
+    model = source.load(torch.float32)
+    if config.memory.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    n_parameters = sum(p.numel() for p in model.parameters())
+    actor = Actor(model, temperature=temperature, chunk_size=chunk_size)
+    strategy.prepare_model(actor, trainable=True)
+    reference = None
+    if config.algorithm.init_kl_coef > 0:
+        reference = Actor(source.load(strategy.compute_dtype), temperature=temperature, chunk_size=chunk_size)
+        strategy.prepare_model(reference, trainable=False)
+    optim = config.optim
+    optimizer = torch.optim.AdamW(
+        actor.parameters(), lr=optim.actor_learning_rate, betas=optim.adam_betas, weight_decay=optim.l2
+    )
+    scheduler = make_scheduler(optimizer, optim, plan.total_steps)
+    return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)
+
+
+def _engine(config: RunConfig, source: ModelSource, strategy: Strategy) -> HFEngine:
+    return HFEngine(
+        source.load(strategy.compute_dtype).to(strategy.device),
+        eos_token_ids=source.eos_token_ids,
+        pad_token_id=source.pad_token_id,
+        max_batch=config.batch.micro_rollout_batch_size,
+    )
+
+
+def _state(config: RunConfig, models: Models, n_prompts: int) -> TrainState:
+    algorithm, reward = config.algorithm, config.reward
+    moments = RunningMoments(minus_mean=reward.reward_running_norm_minus_mean)
+    return TrainState(
+        order=PromptOrder(n_prompts, config.batch.rollout_batch_size, config.run.seed),
+        kl=make_kl_controller(algorithm.init_kl_coef, algorithm.kl_target, algorithm.kl_horizon),
+        scheduler=models.scheduler,
+        moments=moments if reward.reward_running_norm else None,
+    )
+
+
+def _checkpoints(
+    config: RunConfig, run_dir: Path, source: ModelSource, strategy: Strategy, telemetry: Telemetry
+) -> CheckpointManager:
+    settings = config.checkpoint
+    return CheckpointManager(
+        Path(settings.save_path) if settings.save_path else run_dir / "checkpoints",
+        max_num=settings.max_ckpt_num,
+        max_gb=settings.max_ckpt_mem,
+        rank=strategy.rank,
+        world_size=strategy.world_size,
+        on_event=lambda **fields: telemetry.emit(CheckpointEvent, **fields),
+        hf_assets=source.save_assets,
+    )
+
+
+def _recorder(config: RunConfig, run_dir: Path, strategy: Strategy, telemetry: Telemetry) -> Recorder:
+    saver = None
+    if strategy.rank == 0 and config.logging.num_trajectories_to_save > 0:
+        saver = TrajectorySaver(config.logging.trajectory_url or f"sqlite:///{run_dir / 'trajectories.db'}")
+    return Recorder(config, strategy, telemetry, saver)

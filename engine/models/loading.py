@@ -1,0 +1,98 @@
+"""Finds the pretrained model: its folder, tokenizer and end tokens; loads as many copies as a run needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from engine.config.sections import RunConfig
+from engine.findings import EXIT_BAD_INPUT, Finding, FindingsError, Fix
+from engine.strategy import Strategy
+from engine.toy.model import ensure_model
+
+TOY_PREFIX = "toy:"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A pretrained model on disk or in the hub's cache."""
+
+    name: str
+    tokenizer: Any
+    eos_token_ids: tuple[int, ...]
+    pad_token_id: int
+    trust_remote_code: bool
+
+    def load(self, dtype: torch.dtype) -> Any:
+        """A new copy of the model in `dtype`, in host memory, with SDPA wherever the family has it."""
+        return AutoModelForCausalLM.from_pretrained(
+            self.name,
+            dtype=dtype,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def save_assets(self, folder: Path) -> None:
+        """Configuration, generation settings and tokenizer, as a Hugging Face folder has them."""
+        self.tokenizer.save_pretrained(folder)
+        AutoConfig.from_pretrained(self.name, trust_remote_code=self.trust_remote_code).save_pretrained(
+            folder
+        )
+        _generation_config(self.name).save_pretrained(folder)
+
+
+def load_source(config: RunConfig, strategy: Strategy, progress: Callable[[str], None]) -> ModelSource:
+    """Resolve `model.pretrain`, making the toy model first if it is one. Collective.
+
+    Raises FindingsError (model.not-loadable) with what the library said.
+    """
+    name = config.model.pretrain
+    if name.startswith(TOY_PREFIX):
+        name = str(_toy_folder(name.removeprefix(TOY_PREFIX), strategy, progress))
+    trust = config.model.trust_remote_code
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust)
+        eos = _eos_token_ids(_generation_config(name), tokenizer)
+    except (OSError, ValueError) as error:
+        raise FindingsError([_not_loadable(name, error)], EXIT_BAD_INPUT) from error
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0]
+    return ModelSource(name, tokenizer, eos, pad, trust)
+
+
+def _toy_folder(name: str, strategy: Strategy, progress: Callable[[str], None]) -> Path:
+    if strategy.rank == 0:
+        ensure_model(name, progress)
+    strategy.barrier()
+    return ensure_model(name, progress)
+
+
+def _generation_config(name: str) -> GenerationConfig:
+    try:
+        return GenerationConfig.from_pretrained(name)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(name))
+
+
+def _eos_token_ids(generation: GenerationConfig, tokenizer: Any) -> tuple[int, ...]:
+    configured = generation.eos_token_id
+    ids = [] if configured is None else [configured] if isinstance(configured, int) else list(configured)
+    if tokenizer.eos_token_id is not None:
+        ids.append(tokenizer.eos_token_id)
+    if not ids:
+        raise ValueError("neither the generation config nor the tokenizer names an end-of-sequence token")
+    return tuple(dict.fromkeys(ids))
+
+
+def _not_loadable(name: str, error: Exception) -> Finding:
+    return Finding(
+        id="model.not-loadable",
+        severity="error",
+        cause=f"model.pretrain = {name!r} cannot be loaded.",
+        evidence=tuple(str(error).strip().splitlines()[:4]),
+        param="model.pretrain",
+        fixes=(
+            Fix("Give a folder with config.json, weights and tokenizer, or a hub id that can be reached."),
+        ),
+    )

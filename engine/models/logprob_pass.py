@@ -1,0 +1,32 @@
+"""Log-probabilities of finished responses without gradients: reference model, or policy at rollout time."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from engine.data.batching import agree_on_count, make_micro_batches
+from engine.data.experience import Experience, collate
+from engine.models.actor import Actor
+from engine.strategy import Strategy
+
+
+@torch.no_grad()
+def compute_logprobs(
+    actor: Actor,
+    experiences: Sequence[Experience],
+    strategy: Strategy,
+    *,
+    pad_token_id: int,
+    micro_batch_size: int,
+) -> list[Tensor]:
+    """One 1-D CPU tensor per experience, over its response tokens. Collective."""
+    batches = make_micro_batches([len(e) for e in experiences], max_sequences=micro_batch_size)
+    result: list[Tensor] = [torch.empty(0)] * len(experiences)
+    for indices in agree_on_count(batches, lambda n: int(strategy.all_reduce_number(n, "max"))):
+        batch = collate([experiences[i] for i in indices], pad_token_id, strategy.device)
+        logprobs, _ = actor(batch)
+        lengths = [len(experiences[i].response_ids) for i in indices]
+        for i, row in zip(indices, logprobs.cpu().split(lengths), strict=True):
+            result[i] = row
+    return result

@@ -1,0 +1,107 @@
+"""Writes down what a step did: metrics, a few samples, trajectories, and a line on the console."""
+
+from typing import Any
+
+from engine.config.sections import RunConfig
+from engine.data.experience import present
+from engine.events import Metric, Sample
+from engine.experience_maker import Rollout
+from engine.strategy import Strategy
+from engine.telemetry import Telemetry
+from engine.trajectories import TrajectorySaver, label_text
+
+SAMPLES_PER_STEP = 2
+SAMPLE_CHARACTERS = 2000
+
+
+class Recorder:
+    """Rank 0 writes; every rank calls, because trajectories are gathered."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        strategy: Strategy,
+        telemetry: Telemetry,
+        trajectories: TrajectorySaver | None,
+    ) -> None:
+        self.config = config
+        self.strategy = strategy
+        self.telemetry = telemetry
+        self.trajectories = trajectories
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """One metric event from rank 0."""
+        if self.strategy.rank == 0:
+            self.telemetry.emit(Metric, step=step, values=values)
+
+    def responses(self, step: int, rollout: Rollout) -> None:
+        """The first responses of a rollout, evenly from all ranks, to the trajectory database. Collective."""
+        wanted = self.config.logging.num_trajectories_to_save
+        if wanted == 0:
+            return
+        share = -(-wanted // self.strategy.world_size)
+        gathered = self.strategy.gather_objects(_rows(step, rollout, share))
+        if gathered is None or self.trajectories is None:
+            return
+        rows = [row for rank_rows in gathered for row in rank_rows][:wanted]
+        self.trajectories.save(rows)
+        for row in rows[:SAMPLES_PER_STEP]:
+            self.telemetry.emit(
+                Sample,
+                step=step,
+                prompt=row["prompt"][:SAMPLE_CHARACTERS],
+                response=row["response"][:SAMPLE_CHARACTERS],
+                reward=row["reward"],
+                label=row["label"],
+                truncated=row["truncated"],
+            )
+
+    def line(self, step: int, total_steps: int, values: dict[str, float]) -> None:
+        """A line of the most telling metrics on the console, every `log_interval` steps."""
+        if step % self.config.logging.log_interval:
+            return
+        shown = " ".join(f"{name} {values[key]:.4g}" for key, name in _LINE_METRICS.items() if key in values)
+        self.strategy.print(f"step {step}/{total_steps} {shown}")
+
+    def forget_after(self, step: int) -> None:
+        """Drop trajectories of steps that a resumed run makes again."""
+        if self.trajectories is not None:
+            self.trajectories.forget_after(step)
+
+    def close(self) -> None:
+        if self.trajectories is not None:
+            self.trajectories.close()
+
+
+_LINE_METRICS = {
+    "reward/mean": "reward",
+    "kl/ref": "kl",
+    "policy/entropy": "entropy",
+    "response/length_mean": "length",
+    "grad/norm": "grad",
+    "time/step": "seconds",
+}
+
+
+def _rows(step: int, rollout: Rollout, count: int) -> list[dict[str, Any]]:
+    n = rollout.rewards.shape[1] if rollout.rewards.numel() else 1
+    return [_row(step, rollout, i, n) for i in range(min(count, len(rollout.experiences)))]
+
+
+def _row(step: int, rollout: Rollout, i: int, n: int) -> dict[str, Any]:
+    experience, prompt = rollout.experiences[i], rollout.prompts[i // n]
+    difference = (present(experience.old_logprobs) - experience.engine_logprobs).abs().mean()
+    return {
+        "step": step,
+        "prompt_index": prompt.index,
+        "sample": i % n,
+        "prompt": prompt.text,
+        "response": rollout.responses[i],
+        "label": label_text(prompt.label),
+        "reward": float(rollout.scores.total[i]),
+        "reward_parts": {name: float(part[i]) for name, part in rollout.scores.parts.items()},
+        "advantage": float(present(experience.advantages).mean()),
+        "response_tokens": len(experience.response_ids),
+        "truncated": experience.truncated,
+        "logprob_diff": float(difference),
+    }

@@ -1,0 +1,70 @@
+"""Model FLOP utilisation: what the training phase did against what the device can do."""
+
+# Dense bfloat16 peaks in TFLOP/s, from the vendors' data sheets.
+_PEAK_TFLOPS = {
+    "H200": 989,
+    "H100 PCIe": 756,
+    "H100": 989,
+    "H800": 989,
+    "GH200": 989,
+    "B200": 2250,
+    "A100": 312,
+    "A800": 312,
+    "A40": 150,
+    "A10": 125,
+    "L40S": 362,
+    "L4": 121,
+    "RTX 4090": 165,
+    "V100": 125,
+}
+
+
+def peak_flops(device_name: str) -> float | None:
+    """Peak FLOP/s of a device in bfloat16 by its CUDA name; None when unknown."""
+    for name, tflops in _PEAK_TFLOPS.items():
+        if name in device_name:
+            return tflops * 1e12
+    return None
+
+
+def training_flops(n_parameters: int, n_tokens: int) -> float:
+    """FLOPs of forward and backward over `n_tokens`: 6 per parameter and token (Kaplan et al. 2020).
+
+    Attention's quadratic part and recomputation are left out, as is customary for MFU.
+    """
+    return 6.0 * n_parameters * n_tokens
+
+
+def mfu(n_parameters: int, n_tokens: int, seconds: float, device_name: str) -> float | None:
+    """Share of the device's peak that one rank used for training; None when the device is unknown."""
+    peak = peak_flops(device_name)
+    if peak is None or seconds <= 0:
+        return None
+    return training_flops(n_parameters, n_tokens) / seconds / peak
+
+
+def throughput_metrics(
+    values: dict[str, float], n_parameters: int, world_size: int, device_name: str
+) -> dict[str, float]:
+    """Metrics of an iteration from its global sums.
+
+    `values` holds `time/<phase>` and `time/step` in seconds, and the totals `samples`, `response_tokens` and
+    `tokens` over all ranks. Adds tokens and samples per second, and MFU where the device's peak is known.
+    """
+    samples, response_tokens, tokens = (values.pop(k) for k in ("samples", "response_tokens", "tokens"))
+    rates = {
+        "throughput/samples_per_s": _rate(samples, values["time/step"]),
+        "throughput/tokens_per_s": _rate(response_tokens, values["time/step"]),
+        "throughput/rollout_tokens_per_s": _rate(response_tokens, values.get("time/rollout", 0.0)),
+        "throughput/update_tokens_per_s": _rate(tokens, values.get("time/update", 0.0)),
+    }
+    if values.get("time/logprob"):
+        rates["throughput/logprob_tokens_per_s"] = _rate(tokens, values["time/logprob"])
+    share = mfu(n_parameters, int(tokens / world_size), values.get("time/update", 0.0), device_name)
+    if share is not None:
+        rates["throughput/mfu"] = share
+    return {**values, **rates}
+
+
+def _rate(amount: float, seconds: float) -> float:
+    return amount / seconds if seconds > 0 else 0.0

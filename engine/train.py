@@ -1,0 +1,74 @@
+"""Entry point of every rank: `torchrun … -m engine.train --config FILE --any_parameter value`.
+
+Also runs alone, without torchrun, as one rank.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from engine import failure
+from engine.config.flags import layers_from_command_line
+from engine.config.load import resolve
+from engine.config.sections import RunConfig
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train; returns the exit code. A failure is recorded in `errors/` of the run directory."""
+    supervised_dir = os.environ.get("RFTUI_RUN_DIR")
+    if supervised_dir:
+        _die_with_parent()
+        _redirect_output(Path(supervised_dir))
+    run_dir: Path | None = Path(supervised_dir) if supervised_dir else None
+    try:
+        config = resolve(layers_from_command_line(sys.argv[1:] if argv is None else argv)).config
+        run_dir = run_dir or _own_run_dir(config)
+        return _train(config, run_dir)
+    except BaseException as error:
+        return failure.report(error, run_dir)
+
+
+def _train(config: RunConfig, run_dir: Path) -> int:
+    # Imported here so that a wrong configuration is reported without waiting for torch.
+    from engine.build import build_trainer
+    from engine.strategy import get_strategy
+    from engine.telemetry import Telemetry
+
+    strategy = get_strategy(config)
+    run_dir = Path(strategy.broadcast_object(str(run_dir)))
+    telemetry = Telemetry(run_dir, strategy.rank, strategy.world_size, strategy.device)
+    try:
+        trainer = build_trainer(config, run_dir, strategy, telemetry)
+        strategy.print(f"{trainer.fit()} at step {trainer.state.step}")
+    finally:
+        telemetry.close()
+    strategy.close()
+    return 0
+
+
+def _own_run_dir(config: RunConfig) -> Path:
+    """Where a run started by hand lives: `run_dir`, else a new folder under runs/."""
+    return Path(config.run.run_dir or time.strftime("runs/train-%m%d-%H%M%S"))
+
+
+def _redirect_output(run_dir: Path) -> None:
+    """Everything this rank prints, C libraries included, goes to its own log."""
+    log = run_dir / "logs" / f"rank-{int(os.environ.get('RANK', '0')):05d}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(fd, sys.stdout.fileno())
+    os.dup2(fd, sys.stderr.fileno())
+    os.close(fd)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this rank when its launcher dies, so that none is left behind."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

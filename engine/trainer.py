@@ -1,0 +1,312 @@
+"""The training loop. It reads like the algorithm; what a step consists of lives in the modules it calls."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from engine.advantage_phase import assign_advantages, shape_rewards
+from engine.algorithms.advantages import ESTIMATORS, zero_variance
+from engine.algorithms.stats import StatsAccumulator
+from engine.checkpoint.manager import CheckpointManager
+from engine.checkpoint.rng import capture_rng, restore_rng
+from engine.config.batch import generate_max_len
+from engine.config.sections import RunConfig
+from engine.control import stop_requested
+from engine.data.experience import Experience
+from engine.data.types import Prompt
+from engine.evaluate import Evaluator
+from engine.events import Alert, Status
+from engine.experience_maker import ExperienceMaker, Rollout
+from engine.metrics import reduce_stats, rollout_metrics
+from engine.models.actor import Actor
+from engine.models.logprob_pass import compute_logprobs
+from engine.policy_update import PolicyUpdate
+from engine.recorder import Recorder
+from engine.rollout.base import SamplingParams
+from engine.schedule import Plan
+from engine.strategy import Strategy
+from engine.sync_check import sync_finding
+from engine.telemetry import Telemetry
+from engine.throughput import throughput_metrics
+from engine.train_state import TrainState
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is trained and what it is compared with. `reference` is None when `init_kl_coef` is 0."""
+
+    actor: Actor
+    reference: Actor | None
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    pad_token_id: int
+    n_parameters: int
+
+
+class SPMDPPOTrainer:
+    """Trains a policy; the same program runs on every rank. `engine.build.build_trainer` assembles one.
+
+    Override `compute_advantages` for an estimator of your own.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        run_dir: Path,
+        strategy: Strategy,
+        models: Models,
+        maker: ExperienceMaker,
+        prompts: Sequence[Prompt],
+        evaluator: Evaluator | None,
+        plan: Plan,
+        state: TrainState,
+        checkpoints: CheckpointManager,
+        telemetry: Telemetry,
+        recorder: Recorder,
+    ) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.strategy = strategy
+        self.models = models
+        self.maker = maker
+        self.prompts = prompts
+        self.evaluator = evaluator
+        self.plan = plan
+        self.state = state
+        self.checkpoints = checkpoints
+        self.telemetry = telemetry
+        self.recorder = recorder
+        self.update = PolicyUpdate(
+            config, strategy, models.actor, models.optimizer, models.scheduler, models.pad_token_id
+        )
+        self.sampling = SamplingParams(
+            n=config.batch.n_samples_per_prompt,
+            temperature=config.rollout.temperature,
+            top_p=config.rollout.top_p,
+            top_k=config.rollout.top_k,
+            max_tokens=generate_max_len(config),
+            min_tokens=config.rollout.generate_min_len,
+        )
+        self.generator = torch.Generator(strategy.device)
+        self.generator.manual_seed(config.run.seed * 1_000_003 + strategy.rank)
+        self._saved_step = -1
+
+    def fit(self) -> str:
+        """Train to the end, or to a stop request. Returns `finished` or `stopped`."""
+        self._start()
+        while self.state.step < self.plan.total_steps:
+            self.train_iteration()
+            if self._stop_requested():
+                return self._end("stopped")
+        return self._end("finished")
+
+    def train_iteration(self) -> None:
+        """Rollouts with the present weights, the optimizer steps they are good for, weights to the engine."""
+        started = time.perf_counter()
+        first_step = self.state.step + 1
+        self.telemetry.step = first_step
+        rollouts = [self._rollout() for _ in range(self.plan.rollouts)]
+        shaped = self._advantages(rollouts)
+        experiences = [e for rollout in rollouts for e in rollout.experiences]
+        self._logprobs(experiences)
+        steps = [self._train_step(batch) for batch in self._minibatches(experiences)]
+        self._adapt_kl(steps[0], len(experiences))
+        with self.telemetry.phase("sync"):
+            self.strategy.update_engine_weights(self.models.actor)
+
+        steps[-1] |= rollout_metrics(rollouts, shaped, self.strategy)
+        steps[-1] |= self._timing(experiences, time.perf_counter() - started)
+        for step, metrics in enumerate(steps, first_step):
+            self.recorder.metrics(step, metrics)
+        self.recorder.responses(first_step, rollouts[0])
+        self.recorder.line(self.state.step, self.plan.total_steps, steps[-1])
+        self._check(steps)
+        self._evaluate_if_due(first_step)
+        self._save_if_due(first_step)
+
+    def compute_advantages(self, rewards: Tensor) -> Tensor:
+        """Advantages [G, n] of shaped rewards [G, n], by the configured estimator."""
+        return ESTIMATORS[self.config.algorithm.advantage_estimator].advantages(rewards)
+
+    # --- the parts of an iteration ---------------------------------------------------------------------
+
+    def _rollout(self) -> Rollout:
+        indices = self.state.order.next()
+        mine = [self.prompts[i] for i in indices[self.strategy.rank :: self.strategy.world_size]]
+        with self.telemetry.phase("rollout"):
+            experiences = self.maker.generate(mine, self.sampling, self.generator)
+        with self.telemetry.phase("reward"):
+            return self.maker.score(mine, experiences, self.sampling.n)
+
+    def _advantages(self, rollouts: Sequence[Rollout]) -> Tensor:
+        """Fills in the experiences' advantages; returns the shaped rewards [G, n] of all rollouts."""
+        rewards = torch.cat([r.rewards for r in rollouts])
+        lengths = torch.cat([r.lengths for r in rollouts])
+        shaped = shape_rewards(rewards, lengths, self.config, self.state.moments, self._sum)
+        experiences = [e for rollout in rollouts for e in rollout.experiences]
+        advantages = self.compute_advantages(shaped)
+        assign_advantages(experiences, advantages, ~zero_variance(shaped), self.config, self._sum)
+        return shaped
+
+    def _logprobs(self, experiences: Sequence[Experience]) -> None:
+        """Of the policy at rollout time, where several steps will move it on, and of the reference model."""
+        with self.telemetry.phase("logprob"):
+            if not self.plan.on_policy:
+                for e, row in zip(experiences, self._score_with(self.models.actor, experiences), strict=True):
+                    e.old_logprobs = row
+            if self.models.reference is not None:
+                for e, row in zip(
+                    experiences, self._score_with(self.models.reference, experiences), strict=True
+                ):
+                    e.ref_logprobs = row
+
+    def _score_with(self, actor: Actor, experiences: Sequence[Experience]) -> list[Tensor]:
+        return compute_logprobs(
+            actor,
+            experiences,
+            self.strategy,
+            pad_token_id=self.models.pad_token_id,
+            micro_batch_size=self.config.batch.micro_rollout_batch_size,
+        )
+
+    def _minibatches(self, experiences: Sequence[Experience]) -> Iterator[list[Experience]]:
+        """This rank's share of each optimizer step: `max_epochs` passes over the experiences, cut at TBS."""
+        stream: list[Experience] = []
+        for epoch in range(self.config.optim.max_epochs):
+            order: Sequence[int] = range(len(experiences))
+            if epoch > 0:
+                seed = self.config.run.seed * 1_000_003 + self.state.order.rollouts_done * 1009 + epoch
+                order = torch.randperm(len(order), generator=torch.Generator().manual_seed(seed)).tolist()
+            stream += [experiences[i] for i in order]
+        size = self.config.batch.train_batch_size // self.strategy.world_size
+        for start in range(0, len(stream), size):
+            if self.state.step < self.plan.total_steps:
+                yield stream[start : start + size]
+
+    def _train_step(self, experiences: Sequence[Experience]) -> dict[str, float]:
+        self.state.step += 1
+        self.telemetry.step = self.state.step
+        with self.telemetry.phase("update"):
+            metrics = self.update.step(experiences, self.state.kl.value)
+        metrics["update/skipped"] = float(not math.isfinite(metrics["grad/norm"]))
+        return metrics
+
+    def _adapt_kl(self, metrics: dict[str, float], n_responses: int) -> None:
+        metrics["kl/coef"] = self.state.kl.value
+        if "kl/ref" in metrics:
+            self.state.kl.update(metrics["kl/ref"], n_responses * self.strategy.world_size)
+
+    def _timing(self, experiences: Sequence[Experience], seconds: float) -> dict[str, float]:
+        """Seconds of each phase on the slowest rank, and what they amount to per second."""
+        stats = StatsAccumulator(self.strategy.device)
+        for phase, spent in self.telemetry.take_seconds().items():
+            stats.add_max(f"time/{phase}", spent)
+        stats.add_max("time/step", seconds)
+        stats.add_sum("samples", len(experiences))
+        stats.add_sum("response_tokens", sum(len(e.response_ids) for e in experiences))
+        stats.add_sum("tokens", sum(len(e) for e in experiences))
+        values = reduce_stats(stats, self.strategy)
+        return throughput_metrics(
+            values, self.models.n_parameters, self.strategy.world_size, self.telemetry.device_name
+        )
+
+    def _check(self, steps: Sequence[dict[str, float]]) -> None:
+        finding = sync_finding(steps[0], bf16=self.config.model.bf16)
+        if finding is not None and self.strategy.rank == 0:
+            self.telemetry.emit(Alert, state="raised", finding=finding, step=self.state.step)
+            self.strategy.print(f"warning: {finding.cause}")
+
+    # --- between iterations ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self.config.checkpoint.load_checkpoint:
+            self._resume()
+        self._status("running")
+        self.telemetry.step = self.state.step
+        with self.telemetry.phase("sync"):
+            self.strategy.update_engine_weights(self.models.actor)
+        if self.state.step == 0:
+            self._evaluate()
+        self.telemetry.take_seconds()
+
+    def _resume(self) -> None:
+        path = self.checkpoints.latest(self.config.checkpoint.ckpt_path)
+        if path is None:
+            self.strategy.print("no complete checkpoint to resume from: starting at step 0")
+            self._status("resumed")
+            return
+        state, rank_state = self.checkpoints.load(path, self.models.actor, self.models.optimizer)
+        self.state.load_state_dict(state)
+        if rank_state is not None:
+            restore_rng(rank_state, {"rollout": self.generator})
+        self._saved_step = self.state.step
+        self.recorder.forget_after(self.state.step)
+        self.strategy.print(f"resumed from {path} at step {self.state.step}")
+        self._status("resumed")
+
+    def _stop_requested(self) -> bool:
+        asked = self.strategy.rank == 0 and stop_requested(self.run_dir)
+        return self.strategy.all_reduce_number(float(asked), "max") > 0
+
+    def _evaluate_if_due(self, first_step: int) -> None:
+        if _due(self.config.eval.eval_interval, first_step, self.state.step):
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        if self.evaluator is None:
+            return
+        with self.telemetry.phase("eval"):
+            metrics = self.evaluator.run()
+        self.recorder.metrics(self.state.step, metrics)
+        shown = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self.strategy.print(f"step {self.state.step} {shown}")
+
+    def _save_if_due(self, first_step: int) -> None:
+        checkpoint, plan = self.config.checkpoint, self.plan
+        episode_steps = round(checkpoint.save_interval * plan.iterations_per_episode * plan.steps)
+        if _due(checkpoint.save_steps or 0, first_step, self.state.step) or _due(
+            episode_steps, first_step, self.state.step
+        ):
+            self._save()
+
+    def _save(self) -> None:
+        with self.telemetry.phase("checkpoint"):
+            path = self.checkpoints.save(
+                self.state.step,
+                self.models.actor,
+                self.models.optimizer,
+                self.state.state_dict(),
+                capture_rng({"rollout": self.generator}),
+            )
+        if path is not None:
+            self._saved_step = self.state.step
+
+    def _end(self, status: str) -> str:
+        evaluated = _due(self.config.eval.eval_interval, self.state.step, self.state.step)
+        if status == "finished" and not evaluated:
+            self._evaluate()
+        if self._saved_step != self.state.step:
+            self._save()
+        self.checkpoints.save_final(self.models.actor)
+        self._status(status)
+        return status
+
+    def _status(self, state: str) -> None:
+        if self.strategy.rank == 0:
+            self.telemetry.emit(Status, state=state, step=self.state.step, total_steps=self.plan.total_steps)
+
+    def _sum(self, value: Tensor) -> Tensor:
+        return self.strategy.all_reduce(value, "sum")
+
+
+def _due(interval: int, first_step: int, last_step: int) -> bool:
+    """Whether a multiple of `interval` lies in first_step … last_step; 0 is never."""
+    return interval > 0 and last_step // interval > (first_step - 1) // interval

@@ -1,0 +1,53 @@
+"""Responses kept for reading: prompt, response, reward parts, advantage, log-prob difference."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, Table, Text, create_engine, delete
+
+TRAJECTORIES = Table(
+    "trajectories",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("step", Integer, index=True, nullable=False),
+    Column("prompt_index", Integer, nullable=False),
+    Column("sample", Integer, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("response", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("reward", Float, nullable=False),
+    Column("reward_parts", JSON, nullable=False),
+    Column("advantage", Float, nullable=False),
+    Column("response_tokens", Integer, nullable=False),
+    Column("truncated", Boolean, nullable=False),
+    Column("logprob_diff", Float, nullable=False),
+)
+"""`advantage`: mean over the response's tokens; `logprob_diff`: mean |trainer − engine| in nats."""
+
+
+class TrajectorySaver:
+    """Writes trajectories to the database of any SQLAlchemy URL (`sqlite:///…` by default). One writer."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url)
+        TRAJECTORIES.metadata.create_all(self._engine)
+
+    def save(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows with the columns of `TRAJECTORIES` (without `id`) in one transaction."""
+        if rows:
+            with self._engine.begin() as connection:
+                connection.execute(TRAJECTORIES.insert(), list(rows))
+
+    def forget_after(self, step: int) -> None:
+        """Delete rows of steps after `step`: a resumed run makes them again."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(TRAJECTORIES).where(TRAJECTORIES.c.step > step))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def label_text(label: Any) -> str:
+    """A label of any type as text for people."""
+    return label if isinstance(label, str) else json.dumps(label, ensure_ascii=False, default=str)

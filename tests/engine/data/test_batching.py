@@ -1,0 +1,36 @@
+"""Micro-batches cover every sequence once, respect their limits, and agree in number."""
+
+import random
+
+import pytest
+
+from engine.data.batching import agree_on_count, make_micro_batches
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_sequence_once_within_limits(seed: int) -> None:
+    rng = random.Random(seed)
+    lengths = [rng.randint(1, 100) for _ in range(rng.randint(1, 40))]
+    by_count = make_micro_batches(lengths, max_sequences=rng.randint(1, 8))
+    budget = rng.randint(50, 300)
+    by_tokens = make_micro_batches(lengths, max_tokens=budget)
+    for batches in (by_count, by_tokens):
+        assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
+    for batch in by_tokens:
+        assert max(lengths[i] for i in batch) * len(batch) <= budget or len(batch) == 1
+
+
+def test_fixed_count_gives_the_fewest_batches() -> None:
+    assert [len(b) for b in make_micro_batches([5] * 10, max_sequences=4)] == [4, 4, 2]
+
+
+def test_similar_lengths_share_a_batch() -> None:
+    batches = make_micro_batches([1, 90, 2, 91], max_sequences=2)
+    assert batches == [[3, 1], [2, 0]]
+
+
+def test_a_rank_with_fewer_splits_then_fills_up() -> None:
+    agreed = agree_on_count([[0, 1, 2]], lambda n: max(n, 4))
+    assert len(agreed) == 4
+    assert sorted(i for b in agreed for i in b) == [0, 1, 2]
+    assert agree_on_count([], lambda n: 2) == [[], []]

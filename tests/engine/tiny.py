@@ -1,0 +1,27 @@
+"""Tiny models made from configurations, for tests of everything that needs a model."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, Qwen2Config
+
+_SIZES = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+}
+CONFIGS = {
+    "qwen2": lambda: Qwen2Config(**_SIZES, tie_word_embeddings=True),
+    "llama": lambda: LlamaConfig(**_SIZES),
+    "gemma2": lambda: Gemma2Config(**_SIZES, head_dim=8, final_logit_softcapping=5.0),
+}
+
+
+def tiny_model(family: str = "qwen2", seed: int = 0) -> Any:
+    """A randomly initialised float32 causal language model of two layers."""
+    torch.manual_seed(seed)
+    return AutoModelForCausalLM.from_config(CONFIGS[family]())
