@@ -1,0 +1,62 @@
+"""What `rft launch --dry-run` shows: the resolved configuration, the batch arithmetic, the exact command."""
+
+import os
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from diagnostics.preflight import free_port
+from engine.config.rules import batch_words
+from rftui.cli.report import print_findings
+from rftui.launch.command import rank_command
+from rftui.launch.prepare import Prepared
+from rftui.runs.rundir import RunDir, auto_name
+
+
+def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as_json: bool) -> None:
+    """Print what a launch would do, as text or as one JSON object."""
+    config, sources = prepared.resolved.config, prepared.resolved.sources
+    run = RunDir(runs_dir.resolve() / (name or auto_name(prepared.preset)))
+    command = rank_command(
+        run.path,
+        nproc=prepared.nproc,
+        master_port=config.parallel.master_port or free_port(),
+        cores=cores,
+        resume=False,
+        environ=os.environ,
+    )
+    batch = batch_words(config, world_size=prepared.nproc)
+    changed = {key: (_value(prepared, key), source) for key, source in sources.items()}
+    if as_json:
+        described = {
+            "config": config.model_dump(mode="json"),
+            "sources": sources,
+            "nproc": prepared.nproc,
+            "batch": batch,
+            "command": command.argv,
+            "env": command.env,
+            "findings": prepared.warnings,
+        }
+        print(msgspec.json.encode(described).decode())
+        return
+    table = Table("parameter", "value", "from", box=None, padding=(0, 2, 0, 0))
+    for key, (value, source) in changed.items():
+        table.add_row(key, str(value), source)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print("Configuration (all others are defaults)", style="bold")
+    console.print(table)
+    console.print("\nBatches", style="bold")
+    console.print(batch, markup=False)
+    console.print(
+        "\nCommand" + ("" if config.parallel.master_port else " (the port is chosen at the start)"),
+        style="bold",
+    )
+    console.print(command.shell(), markup=False)
+    print_findings(prepared.warnings)
+
+
+def _value(prepared: Prepared, key: str) -> object:
+    section, _, name = key.partition(".")
+    return getattr(getattr(prepared.resolved.config, section), name)

@@ -1,0 +1,48 @@
+"""`rft launch`: from a preset to a running run."""
+
+from typing import Annotated
+
+import typer
+
+from diagnostics.hardware import detect
+from rftui.cli.attend import PARAMETERS, Foreground, Sets, Wait, attend, override_layers
+from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.cli.report import print_findings
+from rftui.launch.prepare import prepare_new
+from rftui.launch.start import create
+from rftui.runs.rundir import default_runs_dir
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(context_settings=PARAMETERS)
+def launch(
+    context: typer.Context,
+    preset: Annotated[str, typer.Argument(help="Name of a preset (`rft presets`), or a YAML file.")],
+    name: Annotated[str | None, typer.Option("--name", help="Default: preset and time.")] = None,
+    runs_dir: RunsDir = None,
+    foreground: Foreground = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show configuration and command; create nothing.")
+    ] = False,
+    sets: Sets = None,
+) -> None:
+    """Start a run from a preset or a YAML file.
+
+    Every parameter is an option: --nproc 2 --train-batch-size 128 --actor-learning-rate 1e-4 …
+    """
+    folder = runs_folder(runs_dir)
+    hardware = detect()
+    overrides = override_layers(context.args, sets)
+    prepared = prepare_new(preset, overrides, runs_dir=folder, name=name, hardware=hardware)
+    if dry_run:
+        from rftui.cli.dryrun import show
+
+        show(prepared, folder, name, hardware.cores, as_json=as_json)
+        return
+    print_findings(prepared.warnings)
+    run = create(prepared, folder, name)
+    hint = "" if folder == default_runs_dir() else f" --runs-dir {folder}"
+    attend(run, verb="started", hint=hint, foreground=foreground, wait=wait, as_json=as_json)

@@ -1,0 +1,43 @@
+"""Findings on the terminal: coloured on standard error, or as one JSON object on standard output."""
+
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from engine.findings import Finding, Fix
+
+_STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+def print_findings(findings: Sequence[Finding], *, as_json: bool = False) -> None:
+    """Print all findings; with `as_json` as `{"findings": [...]}`, the last line of standard output."""
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"findings": list(findings)}).decode() + "\n")
+        return
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for finding in findings:
+        console.print(_text(finding))
+
+
+def _text(finding: Finding) -> Text:
+    text = Text.assemble(
+        (finding.severity, _STYLE[finding.severity]), (f" {finding.id}: ", "bold"), finding.cause
+    )
+    for line in finding.evidence:
+        text.append(f"\n    {line}", style="dim")
+    for fix in finding.fixes:
+        text.append(f"\n  → {fix.text}")
+        if hint := _how(fix):
+            text.append(f"  ({hint})", style="bold")
+    return text
+
+
+def _how(fix: Fix) -> str:
+    """The command of a fix, or its edits as flags."""
+    if fix.command:
+        return fix.command
+    values = {key.rpartition(".")[2]: value for key, value in fix.set.items() if value is not None}
+    return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in values.items())

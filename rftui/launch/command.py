@@ -1,0 +1,56 @@
+"""The torchrun command of a run and the environment it gets. Pure: nothing is started or looked up here."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ENGINE_MODULE = "engine.train"
+RUN_DIR_VARIABLE = "RFTUI_RUN_DIR"
+SHUTDOWN_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Command:
+    """What starts the ranks: an argument vector, and variables added to the inherited environment."""
+
+    argv: list[str]
+    env: dict[str, str]
+
+    def shell(self) -> str:
+        """The same as one line for a shell."""
+        variables = [f"{key}={shlex.quote(value)}" for key, value in self.env.items()]
+        return " ".join([*variables, shlex.join(self.argv)])
+
+
+def rank_command(
+    run_dir: Path,
+    *,
+    nproc: int,
+    master_port: int,
+    cores: int,
+    resume: bool,
+    environ: Mapping[str, str],
+    module: str = ENGINE_MODULE,
+) -> Command:
+    """torchrun starting `nproc` ranks of `module` on this machine.
+
+    `environ` is what the ranks would inherit: an OMP_NUM_THREADS there is the user's and stays.
+    PYTHONSAFEPATH keeps folders of the working directory from shadowing our packages.
+    """
+    argv = [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        *("--nnodes", "1", "--nproc-per-node", str(nproc), "--max-restarts", "0"),
+        *("--master-addr", "127.0.0.1", "--master-port", str(master_port), "--local-addr", "127.0.0.1"),
+        *("-m", module, "--config", str(run_dir / "config.yaml"), "--run_dir", str(run_dir)),
+        *(("--load_checkpoint", "true") if resume else ()),
+    ]
+    env = {
+        RUN_DIR_VARIABLE: str(run_dir),
+        "PYTHONSAFEPATH": "1",
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN_TIMEOUT_S),
+    }
+    if "OMP_NUM_THREADS" not in environ:
+        env["OMP_NUM_THREADS"] = str(max(1, cores // nproc))
+    return Command(argv, env)

@@ -1,0 +1,49 @@
+"""Prepares the next attempt of a run that has ended, by whatever means."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from diagnostics import preflight
+from diagnostics.hardware import Hardware
+from engine.config.load import Layer, layer_from_yaml
+from engine.config.sections import RunConfig
+from rftui.launch.prepare import Prepared, Problems, prepare
+from rftui.launch.processes import kill_processes_of
+from rftui.launch.start import write_config
+from rftui.runs.rundir import RunDir
+
+_STEP = re.compile(r"step-(\d+)")
+
+
+def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) -> Prepared:
+    """The run's own configuration with overrides, checked anew; nothing is changed yet."""
+    info = run.read_info()
+    problems = Problems()
+    problems.gather(lambda: preflight.check_runs_dir(run.path), environment=True)
+    layers = [layer_from_yaml(run.config_path), *overrides]
+    return prepare(layers, preset=info.preset, hardware=hardware, problems=problems, nproc=info.nproc)
+
+
+def open_attempt(run: RunDir, prepared: Prepared) -> None:
+    """Make the run ready for its supervisor. The caller holds the run's lock, so its supervisor is gone."""
+    kill_processes_of(run.path)
+    run.control_path.unlink(missing_ok=True)
+    for error in run.errors_dir.glob("rank-*.json"):
+        error.unlink()
+    write_config(run, prepared)
+    info = run.read_info()
+    info.attempt += 1
+    info.nproc = prepared.nproc
+    info.status, info.exit, info.ended = "planned", None, None
+    info.warnings = list(prepared.warnings)
+    run.write_info(info)
+
+
+def saved_steps(run: RunDir, config: RunConfig) -> dict[int, Path]:
+    """The complete checkpoints of a run by step, the earliest first."""
+    folder = Path(config.checkpoint.save_path) if config.checkpoint.save_path else run.checkpoints_dir
+    if not folder.is_dir():
+        return {}
+    found = {int(m[1]): path for path in folder.iterdir() if (m := _STEP.fullmatch(path.name))}
+    return dict(sorted(found.items()))

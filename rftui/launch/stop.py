@@ -1,0 +1,92 @@
+"""Ends a run: cleanly after its present step, or at once; also tidies up after a run that was lost."""
+
+import os
+import signal
+import time
+from typing import Literal
+
+from engine.findings import EXIT_RUN_FAILED, EXIT_UNFIT, Finding, FindingsError, Fix
+from rftui.launch import control
+from rftui.launch.processes import kill_processes_of
+from rftui.runs.info import ACTIVE, Exit, effective_status, supervisor_alive
+from rftui.runs.rundir import RunDir
+
+POLL_S = 0.1
+KILL_TIMEOUT_S = 15.0
+
+
+def is_over(run: RunDir) -> bool:
+    """Whether the run has ended, well or badly."""
+    return effective_status(run.read_info()) not in ("planned", *ACTIVE)
+
+
+def stop(run: RunDir, timeout: float) -> str:
+    """Ask for a stop after the present step, and wait for it; returns the final status.
+
+    Raises `run.stop-timeout` (exit code 1) if the run still goes on after `timeout` seconds.
+    """
+    ask(run, "stop")
+    if not _wait_until_over(run, timeout):
+        finding = Finding(
+            id="run.stop-timeout",
+            severity="error",
+            cause=f"{run.name} has not ended within {timeout:g} s of being asked to.",
+            fixes=(
+                Fix(
+                    "it may be in a long step: wait longer",
+                    command=f"rft stop {run.name} --timeout {2 * timeout:g}",
+                ),
+                Fix(
+                    "end it at once, losing the steps since its last checkpoint",
+                    command=f"rft stop {run.name} --kill",
+                ),
+            ),
+        )
+        raise FindingsError([finding], EXIT_RUN_FAILED)
+    return effective_status(run.read_info())
+
+
+def kill(run: RunDir) -> str:
+    """End the run at once. Its supervisor does it; if that does not answer, it is ended too."""
+    ask(run, "kill")
+    if not _wait_until_over(run, KILL_TIMEOUT_S):
+        info = run.read_info()
+        if info.supervisor_pid and supervisor_alive(info):
+            os.kill(info.supervisor_pid, signal.SIGKILL)
+        bury(run)
+    return effective_status(run.read_info())
+
+
+def bury(run: RunDir) -> list[int]:
+    """After the loss of a supervisor: kill what is left of the run, record its end; returns pids killed."""
+    killed = kill_processes_of(run.path)
+    info = run.read_info()
+    if info.status in ("planned", *ACTIVE):
+        info.status, info.ended = "stopped", time.time()
+        info.exit = Exit("its supervisor was gone; steps since the last checkpoint are lost")
+        run.write_info(info)
+    return killed
+
+
+def ask(run: RunDir, action: Literal["stop", "kill"]) -> None:
+    """Write a request for the run; an unwritable run directory is a finding (exit code 3)."""
+    try:
+        control.request(run, action)
+    except OSError as error:
+        pid = run.read_info().supervisor_pid
+        finding = Finding(
+            id="run.dir-unwritable",
+            severity="error",
+            cause=f"the request cannot be written to {run.control_path}: {error.strerror or error}.",
+            fixes=(Fix("signal the supervisor instead: once to stop, twice to kill", command=f"kill {pid}"),),
+        )
+        raise FindingsError([finding], EXIT_UNFIT) from error
+
+
+def _wait_until_over(run: RunDir, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if is_over(run):
+            return True
+        time.sleep(POLL_S)
+    return is_over(run)

@@ -1,0 +1,179 @@
+"""The process beside a run: starts torchrun, samples the machine, ends what has to end, and records why.
+
+`python -m rftui.launch.supervisor RUN_DIR` works in a session of its own, so it outlives the terminal. The
+kernel kills torchrun when the supervisor dies, and each rank when torchrun dies.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from diagnostics.hardware import detect
+from diagnostics.nvml import Nvml
+from diagnostics.preflight import free_port
+from diagnostics.sampler import Sampler
+from engine.config.load import load_resolved
+from engine.events import EventWriter, Status
+from engine.findings import FindingsError
+from rftui.launch import control, logs, outcome
+from rftui.launch.command import ENGINE_MODULE, Command, rank_command
+from rftui.launch.processes import kill_group, kill_processes_of, start_bound
+from rftui.runs.info import Exit, RunInfo
+from rftui.runs.rundir import RunDir
+
+POLL_S = 0.2
+ROTATE_EVERY_S = 30.0
+
+
+class Supervisor:
+    """Supervises one attempt of a run from start to end."""
+
+    def __init__(
+        self, run: RunDir, module: str = ENGINE_MODULE, on_poll: Callable[[], None] | None = None
+    ) -> None:
+        """`on_poll` is called about five times a second while the ranks run."""
+        self.run_dir = run
+        self.module = module
+        self._on_poll = on_poll or (lambda: None)
+        self.info: RunInfo = run.read_info()
+        self.events = EventWriter(run.path / "events" / "supervisor.jsonl", host=socket.gethostname())
+        self._log = (run.logs_dir / "supervisor.log").open("a", buffering=1)
+        self._stops_asked = 0
+        self._stops_done = 0
+
+    def run(self) -> int:
+        """Start the ranks, stay until they have ended, record how; returns the run's exit code."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_stop_signal)
+        signal.signal(signal.SIGINT, self._on_stop_signal)
+        try:
+            self._supervise()
+        except Exception as error:  # whatever it is, no rank may go on without a supervisor
+            kill_processes_of(self.run_dir.path)
+            cause = error.findings[0].cause if isinstance(error, FindingsError) else repr(error)
+            self._end("failed", Exit(f"the supervisor failed: {cause}"))
+            if not isinstance(error, FindingsError):
+                raise
+        return outcome.exit_code(self.run_dir, self.info.status)
+
+    def _supervise(self) -> None:
+        nvml = Nvml()
+        hardware = detect(nvml)
+        command = self._command(hardware.cores)
+        log = self.run_dir.logs_dir / "launcher.log"
+        offset = log.stat().st_size if log.exists() else 0
+        self._record_start(command)
+        launcher = start_bound(command.argv, {**os.environ, **command.env}, log)
+        self.info.status, self.info.launcher_pid = "running", launcher.pid
+        self.run_dir.write_info(self.info)
+        self._say("running", f"torchrun has pid {launcher.pid}")
+        sampler = Sampler(self.run_dir.path, hardware.gpus, nvml)
+        sampler.start()
+        killed = self._stay_with(launcher)
+        sampler.stop()
+        left = kill_processes_of(self.run_dir.path)
+        if left:
+            self._say("ended", f"killed {len(left)} processes that were left over: {left}")
+        self._record_end(launcher.returncode, killed, outcome.log_since(log, offset))
+
+    def _command(self, cores: int) -> Command:
+        config = load_resolved(self.run_dir.config_path).config
+        return rank_command(
+            self.run_dir.path,
+            nproc=self.info.nproc,
+            master_port=config.parallel.master_port or free_port(),
+            cores=cores,
+            resume=self.info.attempt > 1,
+            environ=os.environ,
+            module=self.module,
+        )
+
+    def _stay_with(self, launcher: subprocess.Popen[bytes]) -> bool:
+        """Wait for torchrun's end, passing on stop requests; returns whether it was killed on request."""
+        rotate_at = time.monotonic() + ROTATE_EVERY_S
+        killed = False
+        while True:
+            try:
+                launcher.wait(POLL_S)
+                return killed
+            except subprocess.TimeoutExpired:
+                pass
+            if self._stops_asked >= 1 and self._stops_done == 0:
+                self._stops_done = 1
+                self._request_stop()
+            if not killed and (self._stops_asked >= 2 or control.kill_requested(self.run_dir)):
+                killed = True
+                self._say("stopping", "killed on request")
+                kill_group(launcher)
+            self._on_poll()
+            if time.monotonic() >= rotate_at:
+                logs.rotate(self.run_dir.logs_dir)
+                rotate_at = time.monotonic() + ROTATE_EVERY_S
+
+    def _request_stop(self) -> None:
+        try:
+            control.request(self.run_dir, "stop")
+            self._say("stopping", "a signal asked for a stop after this step; a second one kills")
+        except OSError as error:
+            self._say("running", f"a stop was asked for, but control.json cannot be written: {error}")
+
+    def _record_start(self, command: Command) -> None:
+        self.info.status = "launching"
+        self.info.command = command.argv
+        self.info.host = socket.gethostname()
+        self.info.started, self.info.ended, self.info.exit = time.time(), None, None
+        self.info.supervisor_pid = os.getpid()
+        self.info.supervisor_started = psutil.Process().create_time()
+        self.run_dir.write_info(self.info)
+        self._say("launching", f"attempt {self.info.attempt}, {self.info.nproc} ranks")
+
+    def _record_end(self, returncode: int, killed: bool, launcher_output: str) -> None:
+        progress = outcome.read_progress(self.run_dir, since=self.info.started or 0.0)
+        self.info.steps = progress.steps
+        self.info.total_steps = progress.total_steps
+        well = outcome.ended_well(progress, returncode)
+        if killed:
+            self._end("stopped", Exit("killed on request; steps since the last checkpoint are lost"))
+        elif well:
+            self._end(well, None)
+        else:
+            self._end("failed", outcome.explain(self.run_dir, returncode, launcher_output))
+
+    def _end(self, status: str, cause: Exit | None) -> None:
+        self.info.status = status  # type: ignore[assignment]
+        self.info.exit = cause
+        self.info.ended = time.time()
+        self.run_dir.write_info(self.info)
+        self._say(status, cause.cause if cause else "")
+
+    def _say(self, state: str, message: str) -> None:
+        self.events.emit(Status, state=state, message=message)
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(OSError):  # a full disk must not end the run
+            self._log.write(f"{stamp} {state}: {message}\n")
+
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stops_asked += 1
+
+
+def main() -> int:
+    """Supervise the run named on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m rftui.launch.supervisor")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--module", default=ENGINE_MODULE, help="module that torchrun starts")
+    options = parser.parse_args()
+    return Supervisor(RunDir(options.run_dir.resolve()), options.module).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
