@@ -103,7 +103,7 @@ class DecodeBatch:
         self._rows_changed()
 
     def inputs(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of the next forward pass: tokens [rows], positions [rows], mask [rows, column + 1] if any needed."""
+        """For the next forward pass: tokens [rows], positions [rows], mask [rows, column + 1] or None."""
         active, column = len(self.rows), self.column
         starts = self.starts[:active]
         mask = self.columns[: column + 1] >= starts[:, None] if self.padded else None

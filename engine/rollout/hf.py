@@ -37,10 +37,10 @@ class WorkDone:
 class HFEngine:
     """A `RolloutEngine` on a transformers causal language model, which it owns from now on.
 
-    At most `max_batch` responses are decoded at once. A finished response leaves the batch and, once a quarter
-    of the places is free, new ones begin in it. Models of the Llama family decode with `LeanDecoder`
-    (`fused=False`: with their own modules like all others). Sleeping moves the weights to host memory; on a
-    CPU it only changes the status.
+    At most `max_batch` responses are decoded at once. A finished response leaves the batch and, once a
+    quarter of the places is free, new ones begin in it. Models of the Llama family decode with `LeanDecoder`
+    (`fused=False`: with their own modules like all others). Sleeping moves the weights to host memory; on
+    a CPU it only changes the status.
     """
 
     def __init__(

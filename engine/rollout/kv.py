@@ -1,4 +1,4 @@
-"""Preallocated key/value cache whose rows come and go; the one place that knows transformers' cache classes."""
+"""Preallocated key/value cache whose rows come and go; all that knows transformers' cache classes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -79,11 +79,11 @@ class SlotCache(Cache):
 
     def __init__(self, max_rows: int, columns: int, rows: int = 0) -> None:
         extent = Extent(max_rows, columns, rows)
-        super().__init__(layer_class_to_replicate=lambda: SlotLayer(extent))  # type: ignore[arg-type]
+        super().__init__(layer_class_to_replicate=lambda: SlotLayer(extent))
         self.extent = extent
 
     def append_rows(self, source: "SlotCache", source_rows: Tensor) -> None:
-        """Activate one new row per entry of `source_rows` [k], a right-aligned copy of that row of `source`."""
+        """Activate a new row per entry of `source_rows` [k], a right-aligned copy of that row of `source`."""
         while len(self.layers) < len(source.layers):
             self.layers.append(SlotLayer(self.extent))
         rows, end = self.extent.rows, self.extent.column

@@ -6,7 +6,7 @@ of the time. The fused matrices are the storage of the model's own parameters, s
 writing to the parameters is all a weight update takes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ def supports(model: PreTrainedModel) -> bool:
     )
 
 
-def _is_plain(layer: nn.Module) -> bool:
+def _is_plain(layer: Any) -> bool:
     """No adapters, no quantisation, biases only where the decoder expects them."""
     attention, mlp = layer.self_attn, layer.mlp
     qkv = (attention.q_proj, attention.k_proj, attention.v_proj)
@@ -120,7 +120,7 @@ def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return inputs @ weight if bias is None else torch.addmm(bias, inputs, weight)
 
 
-def _fuse_layer(layer: nn.Module) -> _Layer:
+def _fuse_layer(layer: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     qkv, qkv_bias = _fuse(attention.q_proj, attention.k_proj, attention.v_proj)
     return _Layer(
@@ -138,7 +138,7 @@ def _fuse_layer(layer: nn.Module) -> _Layer:
 
 @torch.no_grad()
 def _fuse(*linears: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    """One matrix [inputs, all outputs] and bias holding several projections, whose parameters become views."""
+    """One matrix [inputs, all outputs] and bias for several projections, whose parameters become views."""
     sizes = [linear.out_features for linear in linears]
     stacked = torch.cat([linear.weight for linear in linears])
     if stacked.device.type == "cpu":

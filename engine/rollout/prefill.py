@@ -14,14 +14,14 @@ from engine.rollout.kv import SlotCache
 
 
 class Forward:
-    """Calls any causal language model of transformers with a `SlotCache`; returns the last column's logits."""
+    """Calls any causal language model of transformers with a `SlotCache`."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.takes = inspect.signature(model.forward).parameters.keys()
 
     def __call__(self, tokens: Tensor, positions: Tensor, cache: SlotCache, mask: Tensor | None) -> Tensor:
-        """Logits [rows, vocabulary] after `tokens` [rows, new columns] at `positions` (same shape).
+        """Logits [rows, vocabulary] after the last `tokens` [rows, new columns] at `positions` (same shape).
 
         `mask` [rows, columns + new columns] is true where there is a token; None: everywhere.
         """
@@ -46,7 +46,7 @@ class Prefilled:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A response not begun: sample number `sample` of prompt number `prompt`, prefilled as a row of `source`."""
+    """A response not begun: the `sample`-th to prompt number `prompt`, which is a row of `source`."""
 
     source: Prefilled
     source_row: int
