@@ -9,9 +9,10 @@ from engine.findings import Finding, Fix
 TBS, RBS, N = "batch.train_batch_size", "batch.rollout_batch_size", "batch.n_samples_per_prompt"
 MICRO, BUDGET = "batch.micro_train_batch_size", "batch.max_tokens_per_micro_batch"
 EPOCHS, TP, SP = "optim.max_epochs", "rollout.engine_tp_size", "parallel.sp_size"
+NPROC = "parallel.nproc"
 
 
-@rule(TBS, MICRO, BUDGET)
+@rule(TBS, MICRO, BUDGET, NPROC)
 def _step_divides_among_ranks(facts: Facts) -> Iterator[Finding]:
     batch, world = facts.config.batch, facts.world_size
     tbs, quantum = batch.train_batch_size, arithmetic.step_quantum(facts.config, world)
@@ -34,7 +35,7 @@ def _step_divides_among_ranks(facts: Facts) -> Iterator[Finding]:
     )
 
 
-@rule(RBS, TP)
+@rule(RBS, TP, NPROC)
 def _prompts_divide_among_replicas(facts: Facts) -> Iterator[Finding]:
     rbs, shared = facts.config.batch.rollout_batch_size, arithmetic.replicas(facts.config, facts.world_size)
     if rbs % shared:
@@ -141,18 +142,18 @@ def _data_fill_a_step(facts: Facts) -> Iterator[Finding]:
     yield finding(
         "data.no-optimizer-step",
         TBS,
-        f"{config.optim.num_episodes} episodes × {rollouts} rollouts give {total} responses to train on, less than "
-        f"train_batch_size = {tbs}: there would be no optimizer step",
+        f"{config.optim.num_episodes} episodes × {rollouts} rollouts give {total} responses to train on, "
+        f"less than train_batch_size = {tbs}: there would be no optimizer step",
         use("optim.num_episodes", -(-tbs // per_episode)),
     )
 
 
-@rule(TP)
+@rule(TP, NPROC)
 def _tensor_parallel_divides(facts: Facts) -> Iterator[Finding]:
     yield from _parallel_size(facts, TP, "parallel.tp", "engine_tp_size", facts.config.rollout.engine_tp_size)
 
 
-@rule(SP)
+@rule(SP, NPROC)
 def _sequence_parallel_divides(facts: Facts) -> Iterator[Finding]:
     yield from _parallel_size(facts, SP, "parallel.sp", "sp_size", facts.config.parallel.sp_size)
 

@@ -131,7 +131,7 @@ def _groups_need_samples(facts: Facts) -> Iterator[Finding]:
     yield finding(
         "algorithm.group-needs-samples",
         "batch.n_samples_per_prompt",
-        f"advantage_estimator = {estimator} compares responses to the same prompt, but n_samples_per_prompt = 1",
+        f"advantage_estimator = {estimator} compares responses to one prompt, but n_samples_per_prompt = 1",
         use("batch.n_samples_per_prompt", _smallest_group(config)),
     )
 
