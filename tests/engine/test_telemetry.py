@@ -1,0 +1,99 @@
+"""What a rank says: phases that nest and add up, memory marks, the control file, trajectories."""
+
+import time
+from pathlib import Path
+
+import msgspec
+import torch
+from sqlalchemy import create_engine, text
+
+from engine import events
+from engine.control import stop_requested
+from engine.telemetry import Telemetry
+from engine.throughput import mfu, throughput_metrics
+from engine.trajectories import TrajectorySaver
+
+
+def test_phases_are_timed_and_written_in_order(tmp_path: Path) -> None:
+    telemetry = Telemetry(tmp_path, 0, 1, torch.device("cpu"))
+    telemetry.step = 3
+    with telemetry.phase("rollout"):
+        time.sleep(0.02)
+    with telemetry.phase("rollout"):
+        time.sleep(0.02)
+    seconds = telemetry.take_seconds()
+    telemetry.close()
+    assert 0.04 <= seconds["rollout"] < 0.4
+    assert telemetry.take_seconds() == {}
+    lines = (tmp_path / "events" / "rank-00000.jsonl").read_bytes()
+    read = msgspec.json.Decoder(events.AnyEvent).decode_lines(lines)
+    assert [type(e) for e in read[1:]] == [events.Phase, events.Phase, events.Memory] * 2
+    assert all(e.step == 3 for e in read[1:])
+    assert read[3].rss > 1_000_000
+
+
+def test_a_phase_that_raises_restores_the_outer_one(tmp_path: Path) -> None:
+    telemetry = Telemetry(tmp_path, 0, 1, torch.device("cpu"))
+    try:
+        with telemetry.phase("update"):
+            raise KeyError
+    except KeyError:
+        pass
+    assert telemetry.phase_name == "start"
+    telemetry.close()
+
+
+def test_stop_is_seen_only_when_complete(tmp_path: Path) -> None:
+    assert not stop_requested(tmp_path)
+    control = tmp_path / "control.json"
+    control.write_text('{"action": "st')
+    assert not stop_requested(tmp_path)
+    control.write_text('{"action": "stop", "t": 1.5, "by": "someone"}')
+    assert stop_requested(tmp_path)
+
+
+def test_trajectories_survive_and_forget(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'trajectories.db'}"
+    saver = TrajectorySaver(url)
+    for step in (1, 2, 3):
+        saver.save([row(step), row(step)])
+    saver.save([])
+    saver.forget_after(2)
+    saver.close()
+    with create_engine(url).connect() as connection:
+        counts = connection.execute(text("select step, count(*) from trajectories group by step")).all()
+    assert counts == [(1, 2), (2, 2)]
+
+
+def row(step: int) -> dict[str, object]:
+    return {
+        "step": step,
+        "prompt_index": 0,
+        "sample": 0,
+        "prompt": "p",
+        "response": "r",
+        "label": "l",
+        "reward": 1.0,
+        "reward_parts": {"exact": 1.0},
+        "advantage": 0.5,
+        "response_tokens": 1,
+        "truncated": False,
+        "logprob_diff": 0.0,
+    }
+
+
+def test_rates() -> None:
+    values = {"time/step": 2.0, "time/rollout": 0.5, "time/update": 1.0}
+    totals = {"samples": 16.0, "response_tokens": 100.0, "tokens": 300.0}
+    metrics = throughput_metrics({**values, **totals}, 10, 2, "cpu")
+    assert metrics["throughput/samples_per_s"] == 8
+    assert metrics["throughput/tokens_per_s"] == 50
+    assert metrics["throughput/rollout_tokens_per_s"] == 200
+    assert metrics["throughput/update_tokens_per_s"] == 300
+    assert "throughput/mfu" not in metrics
+    assert "samples" not in metrics
+
+
+def test_mfu_is_known_only_for_known_devices() -> None:
+    assert mfu(10**9, 1000, 1.0, "Some new chip") is None
+    assert mfu(10**9, 98_900, 2.0, "NVIDIA H200") == 6e9 * 98_900 / 2 / 989e12
