@@ -38,6 +38,8 @@ class RunInfo(msgspec.Struct, kw_only=True):
     preset: str = ""
     nproc: int = 1
     command: list[str] = []
+    cwd: str = ""
+    """Where it was launched: relative paths of its configuration start there."""
     host: str = msgspec.field(default_factory=socket.gethostname)
     started: float | None = None
     ended: float | None = None

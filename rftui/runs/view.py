@@ -36,6 +36,26 @@ class _Feed:
                 return new
 
 
+def tail_state(run: RunDir, tail_bytes: int) -> RunState:
+    """What the newest `tail_bytes` of each event file add up to."""
+    feed = _Feed(run, tail_bytes)
+    feed.advance(float("inf"))
+    return feed.state
+
+
+def status_of(info: RunInfo, state: RunState, now: float) -> str:
+    """`effective_status` by the ages of what `state` last saw; `now` in Unix seconds.
+
+    Before two steps are done nobody knows how long one takes, so no run is called stalled.
+    """
+    return effective_status(
+        info,
+        heartbeat_age=now - state.last_event if state.last_event else None,
+        progress_age=now - state.last_progress if state.step_seconds else None,
+        usual_step=state.usual_step,
+    )
+
+
 class RunView:
     """State of one run, brought up to date by `refresh`.
 
@@ -69,7 +89,7 @@ class RunView:
             changed = new or changed
         elif not self._whole.follower.behind:
             self._newest, changed = None, True
-        status = self._effective_status()
+        status = status_of(self.info, self.state, self._clock())
         changed, self.status = changed or status != self.status, status
         return changed
 
@@ -158,12 +178,3 @@ class RunView:
         changed = version != self._info_version or self.info_problem != before
         self._info_version = version
         return changed
-
-    def _effective_status(self) -> str:
-        state, now = self.state, self._clock()
-        return effective_status(
-            self.info,
-            heartbeat_age=now - state.last_event if state.last_event else None,
-            progress_age=now - state.last_progress if state.step_seconds else None,
-            usual_step=state.usual_step,
-        )
