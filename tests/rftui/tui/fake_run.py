@@ -58,35 +58,34 @@ class FakeRun:
             for rank in range(ranks)
         ]
         self._emit(0, Status, state="running", step=0, total_steps=total)
+        self.evaluate()
 
     def step(self) -> None:
         """One optimizer step: every phase on every rank, the metrics, a line in every log."""
-        step = self.done
-        phases = dict(PHASES)
-        if step % 50 == 0:
-            phases["eval"] = 2.2
-        start = self.now
-        for name, seconds in phases.items():
-            seconds *= self.random.uniform(0.9, 1.15)
-            for rank in range(self.ranks):
-                self._emit(rank, Phase, step=step, name=name, state="begin")
-            self.now += seconds
-            for rank in range(self.ranks):
-                self._emit(rank, Phase, step=step, name=name, state="end", seconds=seconds, tokens=26000)
-                self._emit(rank, Memory, step=step, phase=name, **self._memory(name, rank))
+        self.done += 1
+        step, start = self.done, self.now
+        times = {f"time/{name}": self._phase(step, name, seconds) for name, seconds in PHASES.items()}
         for rank in range(self.ranks):
             self._emit(rank, Heartbeat, step=step, phase="update")
             if self.gpu:
                 self._emit(rank, Gpu, **self._gpu(rank))
         values = self._values(step, self.now - start)
-        self._emit(0, Metric, step=step, values=values)
+        self._emit(0, Metric, step=step, values=values | times)
         if step % 25 == 0:
             self._emit(
                 0, Sample, step=step, prompt="reverse 4 7 1", response="1 7 4", reward=1.0, label="1 7 4"
             )
         for rank in range(self.ranks):
             self.log(rank, f"step {step} reward {values['reward/mean']:.3f} kl {values['kl/ref']:.4f}")
-        self.done += 1
+        if step % 50 == 0:
+            self.evaluate()
+
+    def evaluate(self) -> None:
+        """The held-out accuracy, in an event of its own."""
+        self._phase(self.done, "eval", 2.2)
+        self._emit(
+            0, Metric, step=self.done, values={"eval/accuracy": 0.3 + 0.66 * self._progress(self.done)}
+        )
 
     def log(self, rank: int, line: str) -> None:
         """Append a line to a rank's log, stamped with the run's clock."""
@@ -109,15 +108,28 @@ class FakeRun:
             self.info.exit = Exit(cause, ranks or {})
         self.run.write_info(self.info)
 
+    def _phase(self, step: int, name: str, seconds: float) -> float:
+        seconds *= self.random.uniform(0.9, 1.15)
+        for rank in range(self.ranks):
+            self._emit(rank, Phase, step=step, name=name, state="begin")
+        self.now += seconds
+        for rank in range(self.ranks):
+            self._emit(rank, Phase, step=step, name=name, state="end", seconds=seconds)
+            self._emit(rank, Memory, step=step, phase=name, **self._memory(name, rank))
+        return seconds
+
+    def _progress(self, step: int) -> float:
+        return 1 / (1 + math.exp(-(step - self.total * 0.38) / (self.total * 0.11)))
+
     def _emit(self, rank: int, kind: type[Any], **fields: Any) -> None:
         self.writers[rank].write(kind(t=self.now, rank=rank, **fields))
 
     def _values(self, step: int, seconds: float) -> dict[str, float | None]:
         noise = self.random.gauss
-        progress = 1 / (1 + math.exp(-(step - self.total * 0.38) / (self.total * 0.11)))
+        progress = self._progress(step)
         reward = 0.22 + 0.7 * progress + noise(0, 0.028)
         length = 412 - 120 * progress + noise(0, 9)
-        values: dict[str, float | None] = {
+        return {
             "reward/mean": reward,
             "reward/std": math.sqrt(max(reward * (1 - reward), 0.01)),
             "kl/ref": max(0.0, 0.031 * progress + noise(0, 0.0012))
@@ -133,12 +145,9 @@ class FakeRun:
             "grad/norm": 0.3 + abs(noise(0.25, 0.12)) + 0.5 * math.exp(-step / 20),
             "lr/actor": 1e-4 * min(1.0, (step + 1) / 20),
             "rollout/zero_variance_groups": float(int(28 * progress)),
-            "throughput/tokens_per_second": 256 * length / seconds,
+            "throughput/tokens_per_s": 256 * length / seconds,
             "time/step": seconds,
         }
-        if step % 50 == 0:
-            values["eval/accuracy"] = 0.3 + 0.66 * progress
-        return values
 
     def _memory(self, phase: str, rank: int) -> dict[str, int]:
         if not self.gpu:

@@ -1,0 +1,166 @@
+"""The text panels of the live screen: pure functions from a snapshot and a size to styled text."""
+
+from collections.abc import Callable
+
+from textual.content import Content
+
+from rftui.tui import phases
+from rftui.tui.catalog import figures
+from rftui.tui.snapshot import RankMemory, Snapshot
+from rftui.tui.text import duration, size
+
+Painter = Callable[[Snapshot, int, int], Content]
+
+STATUS_GLYPHS = {
+    "planned": ("○", "$quiet"),
+    "launching": ("◌", "$accent"),
+    "running": ("●", "$success"),
+    "stalled": ("▲", "$warning"),
+    "finished": ("✔", "$success"),
+    "stopped": ("■", "$accent"),
+    "failed": ("✖", "$error"),
+    "lost": ("?", "$error"),
+    "unreadable": ("!", "$error"),
+}
+_SEVERITY_GLYPHS = {"error": ("✖", "$error"), "warning": ("▲", "$warning"), "info": ("·", "$quiet")}
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def status_word(status: str) -> Content:
+    """Glyph and word of a status; the colour only repeats it."""
+    glyph, colour = STATUS_GLYPHS.get(status, ("?", "$quiet"))
+    return Content.styled(f"{glyph} {status}", f"bold {colour}")
+
+
+def status_line(snapshot: Snapshot, width: int, height: int) -> Content:
+    """`rft ▸ name  ● running  step 412/2000  ETA 3h41m  8/8 ranks  !1`; the end goes when it is tight."""
+    step = f"step {snapshot.step}" + (f"/{snapshot.total}" if snapshot.total else "")
+    parts = [status_word(snapshot.status), Content.styled(step, "bold")]
+    if snapshot.total:
+        parts.append(_progress(snapshot.step / snapshot.total, 10 if width < 100 else 24))
+    if snapshot.eta_s is not None:
+        parts.append(Content.assemble(("ETA ", "$quiet"), duration(snapshot.eta_s)))
+    ranks = f"{snapshot.alive}/{snapshot.ranks}" if snapshot.active else f"{snapshot.ranks}"
+    parts.append(Content.assemble(ranks, (" rank" if snapshot.ranks == 1 else " ranks", "$quiet")))
+    alerts = sum(notice.severity != "info" for notice in snapshot.notices)
+    if alerts:
+        parts.append(Content.styled(f"!{alerts}", "bold $warning"))
+    if snapshot.attempt > 1:
+        parts.append(Content.assemble(("attempt ", "$quiet"), str(snapshot.attempt)))
+    if snapshot.loading:
+        parts.append(Content.styled(f"reading {size(snapshot.loading)}", "$accent"))
+    room = width - sum(part.cell_length + 3 for part in parts[:3]) - 8
+    name = snapshot.name if len(snapshot.name) <= room else snapshot.name[: max(8, room - 1)] + "…"
+    return _joined(
+        [Content.assemble(("rft ", "bold $primary"), ("▸ ", "$quiet"), (name, "bold")), *parts], width
+    )
+
+
+def paused_line(behind: int) -> Painter:
+    """The status line while painting is paused, `behind` steps before the present."""
+
+    def paint(snapshot: Snapshot, width: int, height: int) -> Content:
+        mark = Content.styled(f" paused +{behind} ", "bold $ink on $accent")
+        return _joined([mark, status_line(snapshot, width - mark.cell_length - 1, height)], width, " ")
+
+    return paint
+
+
+def figures_line(snapshot: Snapshot, width: int, height: int) -> Content:
+    """The latest numbers, as many as fit."""
+    found = figures(snapshot.latest)
+    if not found:
+        waiting = "waiting for the first step" if snapshot.active else "no step was finished"
+        return Content.styled(f" {waiting}", "$quiet")
+    parts = [Content.assemble((f"{label} ", "$quiet"), (value, "bold")) for label, value in found]
+    return _joined(parts, width, "  ")
+
+
+def phase_panel(snapshot: Snapshot, width: int, height: int) -> Content:
+    """Shares of the last steps' time."""
+    if height == 1:
+        return Content(" ") + phases.one_line(snapshot.phases, width - 2, snapshot.phase_now)
+    return phases.stacked(snapshot.phases, width, height, snapshot.phase_now)
+
+
+def memory_panel(snapshot: Snapshot, width: int, height: int) -> Content:
+    """A line per rank, the fullest first when not all fit; in a single line as many ranks as fit in it."""
+    ranks = list(snapshot.memory)
+    if not ranks:
+        return Content.styled("no memory measured yet", "$quiet")
+    fullest = sorted(ranks, key=lambda m: (-m.peak, -m.rss))
+    if height == 1:
+        lead = Content.styled(" mem ", "$quiet")
+        return _joined([lead + _memory_words(fullest[0]), *map(_memory_words, fullest[1:])], width, "  ")
+    if len(ranks) > height:
+        more = Content.styled(f"… and {len(ranks) - height + 1} more", "$quiet")
+        return Content("\n").join([*(_memory_line(m, width) for m in fullest[: height - 1]), more])
+    return Content("\n").join(_memory_line(m, width) for m in ranks)
+
+
+def notice_strip(snapshot: Snapshot, width: int, height: int) -> Content:
+    """A line per notice; the last line counts those that do not fit."""
+    lines = [_notice(*_SEVERITY_GLYPHS[n.severity], n.text, width) for n in snapshot.notices]
+    if len(lines) > height > 0:
+        hidden = len(lines) - height + 1
+        lines = (
+            lines[:height]
+            if height == 1
+            else [*lines[: height - 1], _notice("…", "$quiet", f"{hidden} more", width)]
+        )
+    return Content("\n").join(lines)
+
+
+def _notice(glyph: str, colour: str, text: str, width: int) -> Content:
+    room = max(1, width - 4)
+    return Content.assemble(
+        (f" {glyph} ", f"bold {colour}"), text if len(text) <= room else text[: room - 1] + "…"
+    )
+
+
+def _progress(share: float, cells: int) -> Content:
+    """A bar with its per cent behind it."""
+    done = min(cells * 8, max(0, round(share * cells * 8)))
+    whole, rest = divmod(done, 8)
+    full = "█" * whole + (_EIGHTHS[rest] if rest else "")
+    return Content.assemble((full.ljust(cells), "$primary on $panel"), f" {share:.0%}")
+
+
+def _memory_words(memory: RankMemory) -> Content:
+    """`r0 18.4/24G` on a device, `r0 1.2G` without one."""
+    used = size(memory.rss)
+    if memory.used:
+        used = size(memory.used) + (f"/{size(memory.total)}" if memory.total else "")
+    return Content.assemble((f"r{memory.rank} ", "$quiet"), used)
+
+
+def _memory_line(memory: RankMemory, width: int) -> Content:
+    """`r0  ██████▌   18.4/24.0G  peak 19.9G  rss 3.2G`: the bar takes the room that the words leave."""
+    head = Content.styled(f"r{memory.rank:<3}", "bold")
+    host = Content.assemble(("rss ", "$quiet"), f"{size(memory.rss):>5}")
+    if not memory.used:
+        return head + host
+    of = f"/{size(memory.total)}" if memory.total else ""
+    device = Content.assemble(
+        f" {size(memory.used):>5}{of} ", ("peak ", "$quiet"), f"{size(memory.peak):>5} ", host
+    )
+    if not memory.total:
+        return head + device
+    room = width - head.cell_length - device.cell_length
+    if room < 4:
+        return head + device
+    share = memory.used / memory.total
+    colour = "$error" if memory.peak > 0.97 * memory.total else "$hue-4"
+    whole, rest = divmod(min(room * 8, round(share * room * 8)), 8)
+    bar = ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(room)
+    return head + Content.styled(bar, f"{colour} on $panel") + device
+
+
+def _joined(parts: list[Content], width: int, gap: str = "   ") -> Content:
+    """Parts side by side, as many as fit whole."""
+    line = parts[0]
+    for part in parts[1:]:
+        if line.cell_length + len(gap) + part.cell_length > width:
+            break
+        line = line + gap + part
+    return line

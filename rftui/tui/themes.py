@@ -1,0 +1,66 @@
+"""The looks of the program: dark, light, and one for colour-blind eyes (Okabe and Ito, 2008)."""
+
+from textual.theme import Theme
+
+HUES = 6
+"""How many `$hue-…` colours there are for curves and phases."""
+
+
+def _hues(*colours: str) -> dict[str, str]:
+    return {f"hue-{number}": colour for number, colour in enumerate(colours, 1)}
+
+
+DARK = Theme(
+    name="rft-dark",
+    primary="#5eb1f0",
+    secondary="#a78bfa",
+    accent="#f5b14c",
+    success="#6fcf8b",
+    warning="#f5b14c",
+    error="#f2777a",
+    foreground="#d6dde8",
+    background="#0e1219",
+    surface="#141a24",
+    panel="#1c2432",
+    dark=True,
+    variables=_hues("#4fd6be", "#f5b14c", "#a78bfa", "#5eb1f0", "#f28fad", "#9ccf6b")
+    | {"frame": "#303b4d", "quiet": "#8390a5", "grid": "#242d3b", "ink": "#0e1219"},
+)
+
+LIGHT = Theme(
+    name="rft-light",
+    primary="#1d5fa8",
+    secondary="#6b45c6",
+    accent="#a85b00",
+    success="#1e7a3c",
+    warning="#a85b00",
+    error="#b3261e",
+    foreground="#252b34",
+    background="#faf9f6",
+    surface="#f1efe9",
+    panel="#e6e3da",
+    dark=False,
+    variables=_hues("#0c7d6d", "#a85b00", "#6b45c6", "#1d5fa8", "#b0336b", "#4b7a12")
+    | {"frame": "#c4c0b4", "quiet": "#6a6f78", "grid": "#e0dcd2", "ink": "#ffffff"},
+)
+
+COLOUR_BLIND = Theme(
+    name="rft-cb",
+    primary="#56b4e9",
+    secondary="#cc79a7",
+    accent="#f0e442",
+    success="#56b4e9",
+    warning="#e69f00",
+    error="#ff8a4c",
+    foreground="#e4e4e4",
+    background="#101010",
+    surface="#181818",
+    panel="#242424",
+    dark=True,
+    variables=_hues("#56b4e9", "#e69f00", "#cc79a7", "#f0e442", "#2bb58f", "#d9d9d9")
+    | {"frame": "#454545", "quiet": "#9a9a9a", "grid": "#2c2c2c", "ink": "#101010"},
+)
+
+THEMES = (DARK, LIGHT, COLOUR_BLIND)
+DEFAULTS = DARK.variables
+"""What `$hue-…`, `$frame`, `$quiet`, `$grid` and `$ink` are in themes that are not ours."""
