@@ -36,7 +36,7 @@ class GpuSample(msgspec.Struct, frozen=True):
 
 
 class Nvml:
-    """An open NVML session. `library` is the `pynvml` module, or a recording of one."""
+    """An open NVML session. `library` is the `pynvml` module, or a stand-in for it."""
 
     def __init__(self, library: Any | None = None) -> None:
         self.problem: Finding | None = None

@@ -1,6 +1,7 @@
 """`rft resume`: continue a run that has ended, from its last checkpoint."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,6 +41,8 @@ def resume(
     try:
         if effective_status(run.read_info()) in ACTIVE:  # supervised from another machine
             raise already_supervised(run)
+        if (cwd := Path(run.read_info().cwd)).is_dir():
+            os.chdir(cwd)
         prepared = prepare_resume(run, override_layers(context.args, sets, source="resume"), detect())
         open_attempt(run, prepared)
     except BaseException:

@@ -50,7 +50,6 @@ def rank_command(
         RUN_DIR_VARIABLE: str(run_dir),
         "PYTHONSAFEPATH": "1",
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN_TIMEOUT_S),
+        "OMP_NUM_THREADS": environ.get("OMP_NUM_THREADS") or str(max(1, cores // nproc)),
     }
-    if "OMP_NUM_THREADS" not in environ:
-        env["OMP_NUM_THREADS"] = str(max(1, cores // nproc))
     return Command(argv, env)

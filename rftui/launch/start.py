@@ -32,6 +32,7 @@ def create(prepared: Prepared, runs_dir: Path, name: str | None) -> RunDir:
         status="planned",
         created=time.time(),
         preset=prepared.preset,
+        cwd=str(Path.cwd()),
         nproc=prepared.nproc,
         warnings=list(prepared.warnings),
         versions=versions(),

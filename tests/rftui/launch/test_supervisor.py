@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from engine.events import AnyEvent, Host
 from rftui.launch import stop
+from rftui.launch.outcome import read_progress
 from rftui.launch.processes import processes_of
 from rftui.launch.progress import Progress
 from rftui.launch.start import start_detached
@@ -95,6 +97,21 @@ def test_stop_ends_after_the_step_and_kill_ends_a_hang(make_run: MakeRun) -> Non
     assert processes_of(hung.path) == []
 
 
+def test_run_outlives_the_terminal_it_was_started_from(make_run: MakeRun) -> None:
+    run = make_run("train")
+    session, terminal = pty.fork()
+    if session == 0:
+        start(run)
+        time.sleep(600)
+    wait_for(lambda: ranks_up(run, 1))
+    os.close(terminal)  # the kernel hangs up on everything in the terminal's session
+    _, how = os.waitpid(session, 0)
+    assert os.WTERMSIG(how) == signal.SIGHUP
+    steps = _steps(run)
+    wait_for(lambda: _steps(run) > steps)
+    assert stop.stop(run, timeout=20) == "stopped"
+
+
 def test_first_sigterm_stops_second_kills(make_run: MakeRun) -> None:
     run = make_run("hang")
     start(run)
@@ -141,6 +158,10 @@ def test_unreadable_configuration_ends_the_run_with_its_cause(make_run: MakeRun)
     info = run.read_info()
     assert info.status == "failed" and info.exit is not None
     assert "train_batch_size" in info.exit.cause
+
+
+def _steps(run: RunDir) -> int:
+    return read_progress(run, since=0.0).steps
 
 
 def _environ(pid: int) -> dict[str, str]:
