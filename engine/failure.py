@@ -12,6 +12,9 @@ import msgspec
 from engine.findings import EXIT_RUN_FAILED, Finding, FindingsError, render
 
 
+EXIT_INTERRUPTED = 130
+
+
 class RankError(msgspec.Struct, frozen=True):
     """`errors/rank-00000.json`: why a rank ended."""
 
@@ -29,8 +32,9 @@ def report(error: BaseException, run_dir: Path | None) -> int:
     if isinstance(error, FindingsError):
         exit_code, findings = error.exit_code, error.findings
         print("\n".join(render(f) for f in findings), file=sys.stderr, flush=True)
-    elif isinstance(error, SystemExit) and not error.code:
-        return 0
+    elif isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr, flush=True)
+        return EXIT_INTERRUPTED
     else:
         exit_code, findings = EXIT_RUN_FAILED, ()
         traceback.print_exception(error)

@@ -13,7 +13,9 @@ from pathlib import Path
 from engine import failure
 from engine.config.flags import layers_from_command_line
 from engine.config.load import resolve
+from engine.config.rules import check
 from engine.config.sections import RunConfig
+from engine.findings import raise_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     run_dir: Path | None = Path(supervised_dir) if supervised_dir else None
     try:
         config = resolve(layers_from_command_line(sys.argv[1:] if argv is None else argv)).config
+        raise_errors(check(config, world_size=int(os.environ.get("WORLD_SIZE", "1"))))
         run_dir = run_dir or _own_run_dir(config)
         return _train(config, run_dir)
     except BaseException as error:
