@@ -119,7 +119,7 @@ def _unknown_rule(name: str) -> Finding:
 
 def _none_configured() -> Finding:
     return Finding(
-        id="reward.none",
+        id="reward.missing",
         severity="error",
         cause="No reward is configured: neither reward_rule nor reward_fn is set.",
         fixes=(

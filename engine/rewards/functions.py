@@ -45,7 +45,7 @@ def load_function(spec: str) -> RewardFn:
     if not callable(function):
         kind = type(function).__name__
         raise _error("reward.fn-not-callable", f"{spec} is a {kind}, not a function.", FORMS)
-    return _adapt(function, spec)
+    return adapt(function, spec)
 
 
 def call(
@@ -122,7 +122,7 @@ def last_lines(error: BaseException) -> tuple[str, ...]:
     return tuple("".join(traceback.format_exception(error)).rstrip().split("\n")[-6:])
 
 
-def _adapt(function: Callable[..., Any], spec: str) -> RewardFn:
+def adapt(function: Callable[..., Any], spec: str) -> RewardFn:
     """`function` behind the full protocol; inspected once."""
     parameters = inspect.signature(function).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

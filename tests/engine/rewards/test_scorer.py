@@ -163,7 +163,7 @@ def test_unknown_rule_suggests_the_nearest() -> None:
 @pytest.mark.parametrize("rule", [None, "", " , "])
 def test_no_reward_is_a_finding(rule: str | None) -> None:
     [finding] = findings_of(rule)
-    assert finding.startswith("reward.none")
+    assert finding.startswith("reward.missing")
 
 
 def test_rewards_import_no_torch() -> None:
