@@ -119,6 +119,6 @@ def _build(values: Mapping[str, Mapping[str, Any]]) -> RunConfig:
 
 
 def _broken(findings: Sequence[Finding]) -> frozenset[str]:
-    """The parameters at fault, and those that a misspelt name may have meant."""
+    """The parameters at fault, and for each misspelt name the one it most likely meant."""
     named = {finding.param for finding in findings if finding.param}
-    return frozenset(named | {key for finding in findings for fix in finding.fixes for key in fix.set})
+    return frozenset(named | {key for finding in findings for fix in finding.fixes[:1] for key in fix.set})

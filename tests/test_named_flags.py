@@ -1,0 +1,75 @@
+"""Every flag that a help text, a message or a document names exists."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from engine.config.registry import find
+from rftui.cli.app import VERBS, app
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAG = re.compile(r"(?<![\w-])--([a-zA-Z][\w-]*)")
+OTHER_PROGRAMS = {
+    "max-restarts": "torchrun",
+    "nnodes": "torchrun",
+    "master-addr": "torchrun",
+    "monitor-interval": "torchrun",
+    "local-ranks-filter": "torchrun",
+    "query-gpu": "nvidia-smi",
+    "porcelain": "git",
+    "short": "git",
+    "extra-index-url": "pip",
+    "index-url": "pip",
+    "extra": "uv",
+    "local-addr": "torchrun",
+    "force-reinstall": "pip",
+    "gpus": "docker",
+}
+PLACEHOLDERS = {"parameter", "any_parameter", "name"}
+
+
+def flags_in_code() -> Iterator[tuple[str, str]]:
+    for package in ("engine", "rftui", "diagnostics", "presets"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield from ((flag, f"{path.name}:{node.lineno}") for flag in FLAG.findall(node.value))
+
+
+def flags_in_documents() -> Iterator[tuple[str, str]]:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        yield from ((flag, path.name) for flag in FLAG.findall(path.read_text(encoding="utf-8")))
+
+
+def options_of_rft() -> set[str]:
+    """Every option of every verb, asked of the verbs themselves."""
+    commands = [typer.main.get_command(app)]
+    commands += [typer.main.get_command(importlib.import_module(verb.module).app) for verb in VERBS.values()]
+    commands += [below for command in commands for below in getattr(command, "commands", {}).values()]
+    return {
+        word[2:]
+        for command in commands
+        for param in command.params
+        for word in param.opts
+        if word[:2] == "--"
+    }
+
+
+def exists(flag: str) -> bool:
+    return find(flag) is not None or flag in OTHER_PROGRAMS or flag in PLACEHOLDERS or flag == "config"
+
+
+@pytest.mark.parametrize("source", [flags_in_code, flags_in_documents])
+def test_every_flag_named_in_help_messages_and_documents_exists(source):
+    ours = options_of_rft()
+    missing = {(flag, where) for flag, where in source() if not exists(flag) and flag not in ours}
+    assert missing == set()
+
+
+def test_the_search_for_flags_sees_something():
+    assert {"config", "set"} <= {flag for flag, _ in flags_in_code()}
