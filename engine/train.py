@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from engine import failure
-from engine.config.flags import layers_from_command_line
+from engine.config.flags import help_text, layers_from_command_line
 from engine.config.load import resolve
 from engine.config.rules import check
 from engine.config.sections import RunConfig
@@ -20,13 +20,17 @@ from engine.findings import raise_errors
 
 def main(argv: list[str] | None = None) -> int:
     """Train; returns the exit code. A failure is recorded in `errors/` of the run directory."""
+    argv = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(argv):
+        print(help_text("python -m engine.train"))
+        return 0
     supervised_dir = os.environ.get("RFTUI_RUN_DIR")
     if supervised_dir:
         _die_with_parent()
         _redirect_output(Path(supervised_dir))
     run_dir: Path | None = Path(supervised_dir) if supervised_dir else None
     try:
-        config = resolve(layers_from_command_line(sys.argv[1:] if argv is None else argv)).config
+        config = resolve(layers_from_command_line(argv)).config
         raise_errors(check(config, world_size=int(os.environ.get("WORLD_SIZE", "1"))))
         run_dir = run_dir or _own_run_dir(config)
         return _train(config, run_dir)

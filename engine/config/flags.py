@@ -10,7 +10,13 @@ from engine.config.registry import Parameter, parameters, section_class
 from engine.config.sections import RunConfig
 from engine.config.values import check_value, parse_text, show, type_words
 
-__all__ = ["add_arguments", "config_from_namespace", "layer_from_flags", "layers_from_command_line"]
+__all__ = [
+    "add_arguments",
+    "config_from_namespace",
+    "help_text",
+    "layer_from_flags",
+    "layers_from_command_line",
+]
 
 GIVEN = "given_parameters"
 
@@ -58,6 +64,17 @@ def layers_from_command_line(args: Sequence[str]) -> list[Layer]:
         (files if name == "--config" else sets).append(text if equals else next(words, ""))
     layers = [layer_from_yaml(path) for path in files]
     return [*layers, layer_from_flags(flags), layer_from_sets(sets)]
+
+
+def help_text(prog: str) -> str:
+    """What `PROG --help` prints: every parameter, and the two options that are none."""
+    parser = argparse.ArgumentParser(
+        prog, usage=f"{prog} [--config FILE] [--set KEY=VALUE] [--PARAMETER VALUE] ..."
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings; repeatable, later ones win.")
+    parser.add_argument("--set", metavar="KEY=VALUE", help="Set section.key=value; repeatable.")
+    add_arguments(parser)
+    return parser.format_help()
 
 
 class _Given(argparse.Action):

@@ -1,6 +1,8 @@
 """Flags as people type them, and the argparse surface for users' own scripts."""
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,12 @@ def test_engine_names_are_there_and_others_are_not():
     assert set(engine.__all__) <= set(dir(engine))
     with pytest.raises(AttributeError, match="nonsense"):
         engine.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_the_engine_prints_its_help(flag: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.train", flag], capture_output=True, text=True, check=True
+    )
+    assert all(f"--{parameter.name} " in done.stdout for parameter in parameters().values())
+    assert "--config FILE" in done.stdout and "--set KEY=VALUE" in done.stdout
