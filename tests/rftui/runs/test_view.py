@@ -235,7 +235,7 @@ def test_a_million_points_open_within_the_targets(run: RunDir) -> None:
     first, step, complete, memory = map(float, shown.stdout.split())
     assert step == 50_000
     assert first <= 0.5 and complete <= 4.0, "measured 0.05 s and 0.6 s on an idle 2-core machine"
-    assert memory <= 22e6, "measured 16 MB; target 20 MB"
+    assert memory <= 20e6, "measured 15 to 18 MB"
 
 
 def test_follows_while_another_process_writes(run: RunDir) -> None:
