@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from rftui.launch.command import RUN_DIR_VARIABLE
 
 _PR_SET_PDEATHSIG = 1
@@ -44,17 +46,14 @@ def start_bound(argv: Sequence[str], env: Mapping[str, str], log: Path) -> subpr
 
 def processes_of(run_dir: Path) -> list[int]:
     """Pids of living processes of a run other than this one: those whose environment names its directory."""
-    mark = f"{RUN_DIR_VARIABLE}={run_dir}".encode()
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
-            continue
+    for process in psutil.process_iter():
         try:
-            environ = (entry / "environ").read_bytes()
-        except OSError:  # ended meanwhile, or another user's
+            of_run = process.environ().get(RUN_DIR_VARIABLE) == str(run_dir)
+        except psutil.Error:  # ended meanwhile, or another user's
             continue
-        if mark in environ.split(b"\0"):  # of a zombie, the environment is empty
-            found.append(int(entry.name))
+        if of_run and process.pid != os.getpid():
+            found.append(process.pid)
     return found
 
 

@@ -42,7 +42,8 @@ def open_attempt(run: RunDir, prepared: Prepared) -> None:
 
 def saved_steps(run: RunDir, config: RunConfig) -> dict[int, Path]:
     """The complete checkpoints of a run by step, the earliest first."""
-    folder = Path(config.checkpoint.save_path) if config.checkpoint.save_path else run.checkpoints_dir
+    save_path = config.checkpoint.save_path
+    folder = Path(run.read_info().cwd) / save_path if save_path else run.checkpoints_dir
     if not folder.is_dir():
         return {}
     found = {int(m[1]): path for path in folder.iterdir() if (m := _STEP.fullmatch(path.name))}
