@@ -87,15 +87,18 @@ def check_rows(
 
 
 def missing_column(where: str, key: str, column: str, present: Sequence[str]) -> Finding:
-    """The finding for a column that no row has; `key` is the parameter naming it."""
+    """The finding for a column that no row has. `key` is the parameter naming it, or the column's own name
+    where no parameter does."""
+    near = (get_close_matches(column, present) or list(present))[:3]
     name = key.partition(".")[2]
-    near = get_close_matches(column, present) or list(present)
+    fixes = [Fix(f"set {name} to {other}", set={key: other}) for other in near] if name else []
     return Finding(
         id="data.missing-column",
         severity="error",
-        cause=f"{where} has no column {column!r} ({name}); it has: {', '.join(present) or 'none'}.",
-        fixes=tuple(Fix(f"set {name} to {other}", set={key: other}) for other in near[:3]),
-        param=key,
+        cause=f"{where} has no column {column!r}{f' ({name})' if name else ''}; "
+        f"it has: {', '.join(present) or 'none'}.",
+        fixes=tuple(fixes) or (Fix(f"name the column {column!r}"),),
+        param=key if name else "",
     )
 
 
