@@ -98,6 +98,8 @@ def _take(progress: Progress, line: bytes, since: float) -> None:
     elif line.startswith(b'{"kind":"status"'):
         status = msgspec.json.decode(line, type=Status)
         progress.state = status.state if status.t >= since else ""
+        if status.state == "resumed":  # steps after the checkpoint are done again
+            progress.steps = max(status.step, 0)
         progress.total_steps = status.total_steps if status.total_steps > 0 else progress.total_steps
 
 

@@ -69,6 +69,8 @@ class Progress:
             self._take_metric(event, is_new)
         elif isinstance(event, Status):
             self._total = event.total_steps if event.total_steps > 0 else self._total
+            if event.state == "resumed":  # steps after the checkpoint are done again
+                self.step = max(event.step, 0)
             if is_new and event.rank == 0:
                 self._now(event.state + (f": {event.message}" if event.message else ""))
         elif isinstance(event, Alert) and is_new and event.state == "raised":

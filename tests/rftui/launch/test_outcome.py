@@ -1,13 +1,16 @@
 """The cause of a failure, from what torchrun 2.13 printed and what ranks wrote."""
 
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from engine.events import EventWriter, Metric, Status
 from engine.failure import RankError
 from engine.findings import Finding
 from rftui.launch import outcome
+from rftui.launch.progress import Progress
 from rftui.runs.rundir import RunDir, create
 
 KILLED_1 = """\
@@ -92,3 +95,17 @@ def test_log_is_read_from_the_attempt_on(tmp_path: Path) -> None:
     assert outcome.log_since(log, 14) == "second attempt\n"
     log.write_text("cut\n")
     assert outcome.log_since(log, 14) == "cut\n"
+
+
+def test_steps_done_again_after_a_resume_do_not_count_twice(run: RunDir) -> None:
+    writer = EventWriter(run.events_dir / "rank-00000.jsonl", rank=0)
+    for step in range(1, 11):
+        writer.emit(Metric, step=step, values={"reward/mean": 0.5})
+    assert outcome.read_progress(run, since=0.0) == outcome.Progress("", 10, None)
+    writer.emit(Status, state="resumed", step=8, total_steps=20)
+    writer.emit(Metric, step=9, values={"reward/mean": 0.5})
+    assert outcome.read_progress(run, since=0.0) == outcome.Progress("resumed", 9, 20)
+    progress = Progress(run, print, since=0.0)
+    progress.poll()
+    assert progress.step == 9
+    assert outcome.read_progress(run, since=time.time() + 1).state == ""
