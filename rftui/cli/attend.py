@@ -44,7 +44,7 @@ def attend(
 ) -> NoReturn:
     """Start the run's supervisor and stay as asked; ends the program with the run's exit code.
 
-    `verb`: how the run was set going, before its name. `hint`: options that later commands need to find this run.
+    `verb`: how it was set going. `hint`: options that later commands need to find this run.
     """
     out = sys.stderr if as_json else sys.stdout
 

@@ -1,19 +1,17 @@
 """Prepares the next attempt of a run that has ended, by whatever means."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from diagnostics import preflight
 from diagnostics.hardware import Hardware
+from engine.checkpoint.layout import complete_steps
 from engine.config.load import Layer, layer_from_yaml
 from engine.config.sections import RunConfig
 from rftui.launch.prepare import Prepared, Problems, prepare
 from rftui.launch.processes import kill_processes_of
 from rftui.launch.start import write_config
 from rftui.runs.rundir import RunDir
-
-_STEP = re.compile(r"step-(\d+)")
 
 
 def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) -> Prepared:
@@ -44,7 +42,4 @@ def saved_steps(run: RunDir, config: RunConfig) -> dict[int, Path]:
     """The complete checkpoints of a run by step, the earliest first."""
     save_path = config.checkpoint.save_path
     folder = Path(run.read_info().cwd) / save_path if save_path else run.checkpoints_dir
-    if not folder.is_dir():
-        return {}
-    found = {int(m[1]): path for path in folder.iterdir() if (m := _STEP.fullmatch(path.name))}
-    return dict(sorted(found.items()))
+    return complete_steps(folder)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from diagnostics.hardware import detect
+from engine.checkpoint.layout import write_manifest
 from engine.config.load import layer_from_flags, load_resolved
 from engine.findings import FindingsError
 from rftui.launch import control, start
@@ -71,8 +72,10 @@ def test_next_attempt_is_checked_like_the_first(run: RunDir) -> None:
 def test_only_complete_checkpoints_count(run: RunDir) -> None:
     config = load_resolved(run.config_path).config
     assert saved_steps(run, config) == {}
-    for name in ("step-100", "step-20", "step-300.tmp", "other"):
+    for name in ("step-100", "step-20", "step-300.partial", "step-400"):
         (run.checkpoints_dir / name).mkdir()
+    for step in (100, 20):
+        write_manifest(run.checkpoints_dir / f"step-{step}", step, world_size=1, torch_version="2")
     assert list(saved_steps(run, config)) == [20, 100]
 
 
