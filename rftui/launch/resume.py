@@ -15,7 +15,11 @@ from rftui.runs.rundir import RunDir
 
 
 def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) -> Prepared:
-    """The run's own configuration with overrides, checked anew; nothing is changed yet."""
+    """The run's own configuration with overrides, checked anew; no file is changed yet.
+
+    The caller holds the run's lock, so its supervisor is gone, and what is left of it is killed.
+    """
+    kill_processes_of(run.path)
     info = run.read_info()
     problems = Problems()
     problems.gather(lambda: preflight.check_runs_dir(run.path), environment=True)
@@ -24,8 +28,7 @@ def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) 
 
 
 def open_attempt(run: RunDir, prepared: Prepared) -> None:
-    """Make the run ready for its supervisor. The caller holds the run's lock, so its supervisor is gone."""
-    kill_processes_of(run.path)
+    """Make the run ready for its next supervisor."""
     run.control_path.unlink(missing_ok=True)
     for error in run.errors_dir.glob("rank-*.json"):
         error.unlink()
