@@ -1,5 +1,6 @@
 """Assembles a trainer from a configuration: tokenizer, models, engine, data, rewards, checkpoints."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,7 +20,8 @@ from engine.findings import raise_errors
 from engine.models.actor import Actor
 from engine.models.loading import ModelSource, load_source
 from engine.recorder import Recorder
-from engine.rewards.base import Part, RewardFn, Scorer, build_scorer
+from engine.rewards.base import Part, Scorer, build_scorer
+from engine.rewards.functions import adapt
 from engine.rollout.hf import HFEngine
 from engine.schedule import Plan, make_scheduler, plan_run
 from engine.strategy import Strategy
@@ -34,14 +36,15 @@ def build_trainer(
     run_dir: Path,
     strategy: Strategy,
     telemetry: Telemetry,
-    reward_fn: RewardFn | None = None,
+    reward_fn: Callable[..., list[float]] | None = None,
 ) -> SPMDPPOTrainer:
     """A trainer ready to `fit`. `reward_fn` is used instead of the configured rewards. Collective.
 
     Raises FindingsError for what is wrong with the model, the data or the reward.
     """
     torch.manual_seed(config.run.seed)
-    scorer = Scorer([Part("reward_fn", reward_fn)]) if reward_fn else build_scorer(config.reward)
+    own = [Part("reward_fn", adapt(reward_fn, "reward_fn"))] if reward_fn else []
+    scorer = Scorer(own) if own else build_scorer(config.reward)
     with telemetry.phase("load"):
         source = load_source(config, strategy, strategy.print)
         prompts = _training_prompts(config, source)

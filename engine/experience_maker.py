@@ -57,7 +57,7 @@ class ExperienceMaker:
             for completion in group
         ]
 
-    def score(self, prompts: list[Prompt], experiences: list[Experience], n: int) -> Rollout:
+    def score(self, prompts: Sequence[Prompt], experiences: list[Experience], n: int) -> Rollout:
         """Decode and score responses; `experiences` holds n for each prompt."""
         responses = self.tokenizer.batch_decode(
             [e.response_ids for e in experiences], skip_special_tokens=True
@@ -70,4 +70,4 @@ class ExperienceMaker:
             [p.reference for p in owners],
         )
         rewards = torch.tensor(scores.total, dtype=torch.float32).view(len(prompts), n)
-        return Rollout(prompts, experiences, responses, scores, rewards)
+        return Rollout(list(prompts), experiences, responses, scores, rewards)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from engine.algorithms.advantages import ESTIMATORS
 from engine.algorithms.kl import kl_estimate
@@ -29,7 +29,7 @@ class PolicyUpdate:
         strategy: Strategy,
         actor: Actor,
         optimizer: Optimizer,
-        scheduler: LRScheduler,
+        scheduler: LambdaLR,
         pad_token_id: int,
     ) -> None:
         self.config = config

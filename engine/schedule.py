@@ -55,6 +55,19 @@ def make_scheduler(optimizer: Optimizer, optim: OptimSection, total_steps: int) 
     return LambdaLR(optimizer, share)
 
 
+def continue_schedule(scheduler: LambdaLR, steps: int) -> None:
+    """Put a new scheduler where one stands after `steps` steps.
+
+    Rates come from the present configuration, not from the checkpoint, so that a resumed run can be given
+    another learning rate, length or decay.
+    """
+    scheduler.last_epoch = steps
+    for group, base, share in zip(
+        scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+    ):
+        group["lr"] = base * share(steps)
+
+
 def _decay(kind: str, progress: float) -> float:
     progress = min(progress, 1.0)
     if kind == "constant":

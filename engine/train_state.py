@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from engine.algorithms.kl import KLController
 from engine.algorithms.normalisation import RunningMoments
 from engine.data.order import PromptOrder
+from engine.schedule import continue_schedule
 
 
 @dataclass
@@ -16,7 +17,7 @@ class TrainState:
 
     order: PromptOrder
     kl: KLController
-    scheduler: LRScheduler
+    scheduler: LambdaLR
     moments: RunningMoments | None
     step: int = 0
 
@@ -25,7 +26,7 @@ class TrainState:
             "step": self.step,
             "order": self.order.state_dict(),
             "kl": self.kl.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "scheduler_steps": self.scheduler.last_epoch,
             "moments": self.moments.state_dict() if self.moments else None,
         }
 
@@ -33,6 +34,6 @@ class TrainState:
         self.step = state["step"]
         self.order.load_state_dict(state["order"])
         self.kl.load_state_dict(state["kl"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        continue_schedule(self.scheduler, state["scheduler_steps"])
         if self.moments is not None and state["moments"] is not None:
             self.moments.load_state_dict(state["moments"])

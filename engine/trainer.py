@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from engine.advantage_phase import assign_advantages, shape_rewards
 from engine.algorithms.advantages import ESTIMATORS, zero_variance
@@ -45,7 +45,7 @@ class Models:
     actor: Actor
     reference: Actor | None
     optimizer: Optimizer
-    scheduler: LRScheduler
+    scheduler: LambdaLR
     pad_token_id: int
     n_parameters: int
 
@@ -295,7 +295,7 @@ class SPMDPPOTrainer:
             self._evaluate()
         if self._saved_step != self.state.step:
             self._save()
-        self.checkpoints.save_final(self.models.actor)
+        self.checkpoints.save_final(self.state.step, self.models.actor)
         self._status(status)
         return status
 

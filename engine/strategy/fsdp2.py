@@ -38,7 +38,8 @@ class FSDP2Strategy(Strategy):
             model.to(self.device)
         for layer in decoder_layers(model):
             fully_shard(layer, mesh=self._mesh, mp_policy=precision, offload_policy=offload)
-        return fully_shard(model, mesh=self._mesh, mp_policy=precision, offload_policy=offload)
+        fully_shard(model, mesh=self._mesh, mp_policy=precision, offload_policy=offload)
+        return model
 
     @property
     def _wraps(self) -> bool:
@@ -46,10 +47,7 @@ class FSDP2Strategy(Strategy):
 
     def named_full_parameters(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in model.named_parameters():
-            whole = parameter.detach()
-            if isinstance(whole, DTensor):
-                whole = whole.to(self.device).full_tensor()
-            yield name, whole
+            yield name, whole(parameter.detach(), self.device)
 
     def backward(self, loss: Tensor, model: nn.Module, optimizer: Optimizer) -> None:
         # FSDP averages gradients over ranks; the loss is a share of a sum.
@@ -57,12 +55,20 @@ class FSDP2Strategy(Strategy):
 
     def optimizer_step(self, optimizer: Optimizer, model: nn.Module, scheduler: LRScheduler) -> float:
         total = nn.utils.clip_grad_norm_(model.parameters(), self.config.optim.max_norm, foreach=True)
-        norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
+        norm = float(whole(total))
         if math.isfinite(norm):
             optimizer.step()
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
         return norm
+
+
+def whole(tensor: Tensor, device: torch.device | None = None) -> Tensor:
+    """A sharded tensor gathered from all ranks (on `device`, if it lives elsewhere); any other as it is."""
+    if not isinstance(tensor, DTensor):
+        return tensor
+    gathered: Tensor = tensor.to(device or tensor.device).full_tensor()
+    return gathered
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:

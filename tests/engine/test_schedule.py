@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from engine.config.sections import RunConfig
-from engine.schedule import make_scheduler, plan_run
+from engine.schedule import continue_schedule, make_scheduler, plan_run
 
 
 def config(rbs: int, n: int, tbs: int, epochs: int = 1, **optim: object) -> RunConfig:
@@ -34,14 +34,16 @@ def test_iterations(given: RunConfig, rollouts: int, steps: int, total: int) -> 
     assert plan.on_policy == (steps == 1)
 
 
-def rates(kind: str, total: int = 100, warmup: float = 0.1) -> list[float]:
+def rates(kind: str, total: int = 100, warmup: float = 0.1, start: int = 0, peak: float = 2.0) -> list[float]:
     settings = RunConfig.model_validate(
-        {"optim": {"lr_scheduler": kind, "lr_warmup_ratio": warmup, "actor_learning_rate": 2.0}}
+        {"optim": {"lr_scheduler": kind, "lr_warmup_ratio": warmup, "actor_learning_rate": peak}}
     ).optim
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=settings.actor_learning_rate)
     scheduler = make_scheduler(optimizer, settings, total)
+    if start:
+        continue_schedule(scheduler, start)
     seen = []
-    for _ in range(total):
+    for _ in range(start, total):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
@@ -63,3 +65,9 @@ def test_decay_ends_at_a_tenth() -> None:
 
 def test_no_warm_up() -> None:
     assert rates("constant", warmup=0.0)[0] == 2.0
+
+
+@pytest.mark.parametrize("start", [4, 10, 60])
+def test_a_resumed_schedule_continues_and_follows_a_new_rate(start: int) -> None:
+    assert rates("cosine", start=start) == rates("cosine")[start:]
+    assert rates("linear", start=start, peak=4.0) == [2 * r for r in rates("linear")[start:]]

@@ -35,9 +35,10 @@ def started(run_dir: Path, *flags: str, nproc: int = 1) -> Iterator[subprocess.P
     try:
         yield process
     finally:
-        for child in [*psutil.Process(process.pid).children(recursive=True), process]:
-            child.kill()
-        process.communicate()
+        if process.poll() is None:
+            for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+                child.kill()
+            process.communicate()
 
 
 def train(run_dir: Path, *flags: str, nproc: int = 1, expect: int = 0, timeout: float = 240) -> str:
