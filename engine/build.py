@@ -18,7 +18,7 @@ from engine.events import CheckpointEvent
 from engine.experience_maker import ExperienceMaker
 from engine.findings import raise_errors
 from engine.models.actor import Actor
-from engine.models.loading import ModelSource, load_source
+from engine.models.loading import ModelSource, load_source, recompute_activations
 from engine.recorder import Recorder
 from engine.rewards.base import Part, Scorer, build_scorer
 from engine.rewards.functions import adapt
@@ -101,7 +101,7 @@ def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Pl
     temperature, chunk_size = config.rollout.temperature, config.memory.chunk_size
     model = source.load(torch.float32)
     if config.memory.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(model)
     n_parameters = sum(p.numel() for p in model.parameters())
     actor = Actor(model, temperature=temperature, chunk_size=chunk_size)
     strategy.prepare_model(actor, trainable=True)

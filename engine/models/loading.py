@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
 
 from engine.config.sections import RunConfig
 from engine.findings import EXIT_BAD_INPUT, Finding, FindingsError, Fix
@@ -43,11 +44,21 @@ class ModelSource:
         _generation_config(self.name).save_pretrained(folder)
 
 
+def recompute_activations(model: Any) -> None:
+    """Keep only layer boundaries in the forward pass and compute the rest again in the backward pass."""
+    settings = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # transformers from 5.20 on
+        model.activation_checkpointing_enable(settings)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+
+
 def load_source(config: RunConfig, strategy: Strategy, progress: Callable[[str], None]) -> ModelSource:
     """Resolve `model.pretrain`, making the toy model first if it is one. Collective.
 
     Raises FindingsError (model.not-loadable) with what the library said.
     """
+    disable_progress_bar()
     name = config.model.pretrain
     if name.startswith(TOY_PREFIX):
         name = str(_toy_folder(name.removeprefix(TOY_PREFIX), strategy, progress))

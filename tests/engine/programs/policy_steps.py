@@ -13,6 +13,7 @@ import torch
 from engine.config.sections import RunConfig
 from engine.data.experience import Experience
 from engine.models.actor import Actor
+from engine.models.loading import recompute_activations
 from engine.models.logprob_pass import compute_logprobs
 from engine.policy_update import PolicyUpdate
 from engine.schedule import make_scheduler
@@ -60,7 +61,7 @@ def main() -> None:
     strategy = get_strategy(config)
     model = tiny_model()
     if config.memory.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(model)
     actor = Actor(model, temperature=1.0, chunk_size=config.memory.chunk_size)
     strategy.prepare_model(actor, trainable=True)
     reference = Actor(tiny_model(), temperature=1.0, chunk_size=4096)
