@@ -120,7 +120,7 @@ class CheckpointManager:
             self._retire(folder)
         return folder
 
-    def save_final(self, model: nn.Module) -> Path | None:
+    def save_final(self, step: int, model: nn.Module) -> Path | None:
         """Write the model as the Hugging Face folder `final`; an earlier one gives way. Collective.
 
         Returns its path, or None if it could not be written, which an event tells.
@@ -134,7 +134,7 @@ class CheckpointManager:
             or self._rank_0_tries(lambda: layout.put_in_place(partial, folder))
         )
         if error:
-            self._failed(max(self.steps(), default=0), folder, error, time.perf_counter() - started)
+            self._failed(step, folder, error, time.perf_counter() - started)
             return None
         return folder
 
@@ -144,7 +144,7 @@ class CheckpointManager:
         partial.mkdir()
 
     def _finish(self, partial: Path, folder: Path, step: int) -> None:
-        layout.write_manifest(partial, step, self.world_size, torch.__version__)
+        layout.write_manifest(partial, step, self.world_size, str(torch.__version__))
         layout.put_in_place(partial, folder)
 
     def _failed(self, step: int, folder: Path, error: str, seconds: float) -> None:
