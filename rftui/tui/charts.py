@@ -7,7 +7,7 @@ gap, where the line breaks and the bottom row shows a cross.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import floor, isnan
 from typing import Literal, NamedTuple
 
 from rftui.runs.series import Bucket
@@ -18,6 +18,9 @@ Role = Literal["frame", "title", "value", "label", "grid", "line", "raw", "point
 GUTTER = scale.LABEL_WIDTH + 1
 _BOX = GUTTER + 3
 """Cells of a row that are not plot: both sides of the box, the gutter and one cell of air at the right."""
+
+_HALF_UP = 0.5 + 1e-6
+"""Rounds halves up in spite of rounding errors, so that a constant stays on one row."""
 
 _LEFT_DOTS = (0x40, 0x04, 0x02, 0x01)
 _RIGHT_DOTS = (0x80, 0x20, 0x10, 0x08)
@@ -46,15 +49,17 @@ Row = list[Span]
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Everything a chart shows: `buckets` over `dot_columns(width)` columns between the steps `x`.
+    """What a chart shows: `buckets` of `columns` columns (best `dot_columns(width)`) over the steps `x`.
 
-    `smoothing` is the weight of the moving average drawn before the raw line; 0 draws the raw line alone.
+    `smoothing` is the weight of the moving average drawn before the raw line; 0 draws the raw line alone, and
+    so does a chart of few measurements, which marks each.
     `note` stands in the middle of an empty chart.
     """
 
     title: str
     value: str = ""
     buckets: Sequence[Bucket] = ()
+    columns: int = 0
     x: tuple[int, int] = (0, 0)
     smoothing: float = 0.0
     note: str = "no data yet"
@@ -63,6 +68,24 @@ class Plot:
 def dot_columns(width: int) -> int:
     """How many columns of data a chart `width` cells wide draws."""
     return max(0, 2 * (width - _BOX))
+
+
+def fitted(buckets: Sequence[Bucket], columns: int, wanted: int) -> list[Bucket]:
+    """Buckets of `columns` columns in `wanted` ones: for a chart just resized, until its data comes."""
+    if columns in (0, wanted):
+        return list(buckets)
+    out: list[Bucket] = []
+    for bucket in buckets:
+        moved = bucket._replace(column=min(wanted - 1, bucket.column * wanted // columns))
+        if out and out[-1].column == moved.column and not isnan(moved.last):
+            before = moved if isnan(out[-1].last) else out[-1]
+            moved = moved._replace(
+                start=before.start, min=min(before.min, moved.min), max=max(before.max, moved.max)
+            )
+            out[-1] = moved
+        elif not out or out[-1].column != moved.column:
+            out.append(moved)
+    return out
 
 
 def smoothed(buckets: Sequence[Bucket], weight: float) -> list[Bucket]:
@@ -85,12 +108,13 @@ def paint(plot: Plot, width: int, height: int) -> list[Row]:
     cells, rows = width - _BOX, height - 2
     if cells < 4 or rows < 1:
         return [[Span(plot.title[:width].ljust(width), "title")] for _ in range(height)]
-    filled = [bucket for bucket in plot.buckets if not isnan(bucket.last)]
+    buckets = fitted(plot.buckets, plot.columns, 2 * cells)
+    filled = [bucket for bucket in buckets if not isnan(bucket.last)]
     top = _top_edge(plot.title, plot.value, width)
     if not filled:
         return [top, *_note_rows(plot.note, width, rows), [Span("╰" + "─" * (width - 2) + "╯", "frame")]]
     low, high = scale.value_range(value for bucket in filled for value in (bucket.min, bucket.max))
-    body = _body(plot, low, high, cells, rows)
+    body = _body(buckets, plot.smoothing, low, high, cells, rows)
     return [top, *body, _bottom_edge(plot.x, width, cells)]
 
 
@@ -135,17 +159,20 @@ def _note_rows(note: str, width: int, rows: int) -> list[Row]:
     return [[Span("│", "frame"), Span(text.center(inner), "note"), Span("│", "frame")] for text in texts]
 
 
-def _body(plot: Plot, low: float, high: float, cells: int, rows: int) -> list[Row]:
+def _body(
+    buckets: Sequence[Bucket], smoothing: float, low: float, high: float, cells: int, rows: int
+) -> list[Row]:
     """The plot area with its y labels, from the top row down."""
     dots = rows * 4
-    front = smoothed(plot.buckets, plot.smoothing) if plot.smoothing else []
-    layers = [_masks(buckets, cells, low, high, dots) for buckets in (plot.buckets, front)]
+    few = len(buckets) * 2 <= cells
+    front = smoothed(buckets, smoothing) if smoothing and not few else []
+    layers = [_masks(layer, cells, low, high, dots) for layer in (buckets, front)]
     most = max(2, min(7, (rows + 1) // 2))
     step = scale.nice_step(high - low, most)
     labels = {
         _dot(tick, low, high, dots) // 4: scale.label(tick, step) for tick in scale.ticks(low, high, most)
     }
-    marks = _marks(front or plot.buckets, low, high, dots, cells)
+    marks = _marks(buckets, low, high, dots, few)
     body = []
     for row in range(rows - 1, -1, -1):
         text = labels.get(row, "")
@@ -183,7 +210,8 @@ def _plot_row(
 
 def _dot(value: float, low: float, high: float, dots: int) -> int:
     """The dot row of a value, counted from the bottom."""
-    return max(0, min(dots - 1, round((value - low) / (high - low) * (dots - 1))))
+    exact = (value - low) / (high - low) * (dots - 1)
+    return max(0, min(dots - 1, floor(exact + _HALF_UP)))
 
 
 def _masks(buckets: Sequence[Bucket], cells: int, low: float, high: float, dots: int) -> list[int]:
@@ -221,11 +249,10 @@ def _join(masks: list[int], start: int, level: int, end: int, target: int) -> No
 
 
 def _marks(
-    buckets: Sequence[Bucket], low: float, high: float, dots: int, cells: int
+    buckets: Sequence[Bucket], low: float, high: float, dots: int, few: bool
 ) -> dict[int, list[tuple[int, str, Role]]]:
     """Characters over the line, by row: gaps, and every measurement while they are few."""
     marks: dict[int, list[tuple[int, str, Role]]] = {}
-    few = len(buckets) * 4 <= cells
     for bucket in buckets:
         if isnan(bucket.last):
             marks.setdefault(0, []).append((bucket.column // 2, "×", "gap"))

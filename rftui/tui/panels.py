@@ -7,7 +7,7 @@ from textual.content import Content
 from rftui.tui import phases
 from rftui.tui.catalog import figures
 from rftui.tui.snapshot import RankMemory, Snapshot
-from rftui.tui.text import duration, size
+from rftui.tui.text import clean_line, duration, number, size
 
 Painter = Callable[[Snapshot, int, int], Content]
 
@@ -33,24 +33,25 @@ def status_word(status: str) -> Content:
 
 
 def status_line(snapshot: Snapshot, width: int, height: int) -> Content:
-    """`rft ▸ name  ● running  step 412/2000  ETA 3h41m  8/8 ranks  !1`; the end goes when it is tight."""
+    """`rft ▸ name  ● running  step 412/2000  !1  21%  ETA 3h41m  8/8 ranks`; its end goes when tight."""
     step = f"step {snapshot.step}" + (f"/{snapshot.total}" if snapshot.total else "")
     parts = [status_word(snapshot.status), Content.styled(step, "bold")]
+    alerts = sum(notice.severity != "info" for notice in snapshot.notices)
+    if alerts:
+        parts.append(Content.styled(f"!{alerts}", "bold $warning"))
     if snapshot.total:
-        parts.append(_progress(snapshot.step / snapshot.total, 10 if width < 100 else 24))
+        parts.append(_progress(snapshot.step / snapshot.total, 24 if width >= 110 else 0))
     if snapshot.eta_s is not None:
         parts.append(Content.assemble(("ETA ", "$quiet"), duration(snapshot.eta_s)))
     ranks = f"{snapshot.alive}/{snapshot.ranks}" if snapshot.active else f"{snapshot.ranks}"
     parts.append(Content.assemble(ranks, (" rank" if snapshot.ranks == 1 else " ranks", "$quiet")))
-    alerts = sum(notice.severity != "info" for notice in snapshot.notices)
-    if alerts:
-        parts.append(Content.styled(f"!{alerts}", "bold $warning"))
     if snapshot.attempt > 1:
         parts.append(Content.assemble(("attempt ", "$quiet"), str(snapshot.attempt)))
     if snapshot.loading:
         parts.append(Content.styled(f"reading {size(snapshot.loading)}", "$accent"))
-    room = width - sum(part.cell_length + 3 for part in parts[:3]) - 8
-    name = snapshot.name if len(snapshot.name) <= room else snapshot.name[: max(8, room - 1)] + "…"
+    kept = parts[: 3 if width >= 60 else 1]
+    room = width - sum(part.cell_length + 3 for part in kept) - 6
+    name = snapshot.name if len(snapshot.name) <= room else snapshot.name[: max(4, room - 1)] + "…"
     return _joined(
         [Content.assemble(("rft ", "bold $primary"), ("▸ ", "$quiet"), (name, "bold")), *parts], width
     )
@@ -69,10 +70,11 @@ def paused_line(behind: int) -> Painter:
 def figures_line(snapshot: Snapshot, width: int, height: int) -> Content:
     """The latest numbers, as many as fit."""
     found = figures(snapshot.latest)
-    if not found:
+    parts = []
+    if snapshot.step == 0:
         waiting = "waiting for the first step" if snapshot.active else "no step was finished"
-        return Content.styled(f" {waiting}", "$quiet")
-    parts = [Content.assemble((f"{label} ", "$quiet"), (value, "bold")) for label, value in found]
+        parts = [Content.styled(waiting, "$quiet italic")]
+    parts += [Content.assemble((f"{label} ", "$quiet"), (value, "bold")) for label, value in found]
     return _joined(parts, width, "  ")
 
 
@@ -90,12 +92,36 @@ def memory_panel(snapshot: Snapshot, width: int, height: int) -> Content:
         return Content.styled("no memory measured yet", "$quiet")
     fullest = sorted(ranks, key=lambda m: (-m.peak, -m.rss))
     if height == 1:
-        lead = Content.styled(" mem ", "$quiet")
-        return _joined([lead + _memory_words(fullest[0]), *map(_memory_words, fullest[1:])], width, "  ")
+        lead = Content.styled(" mem", "$quiet")
+        line = _joined([lead, *map(_memory_words, ranks)], width, "  ")
+        if f"r{ranks[-1].rank} " in line.plain:
+            return line
+        return _joined([lead, *map(_memory_words, fullest)], width, "  ")
     if len(ranks) > height:
         more = Content.styled(f"… and {len(ranks) - height + 1} more", "$quiet")
         return Content("\n").join([*(_memory_line(m, width) for m in fullest[: height - 1]), more])
     return Content("\n").join(_memory_line(m, width) for m in ranks)
+
+
+def sample_panel(snapshot: Snapshot, width: int, height: int) -> Content:
+    """The newest response with its prompt and reward, as much as fits."""
+    sample = snapshot.sample
+    if sample is None:
+        return Content.styled("no response recorded yet", "$quiet")
+    head = Content.assemble(
+        (f"step {sample.step} · reward ", "$quiet"),
+        (number(sample.reward), "bold"),
+        (" · cut off" if sample.truncated else "", "$warning"),
+    )
+    answer = [clean_line(line) for line in sample.response.strip().split("\n")]
+    if height == 1:
+        return head + Content.styled(" · ", "$quiet") + " ⏎ ".join(answer)
+    prompt = clean_line(sample.prompt.strip().replace("\n", " ⏎ "))
+    room = 2 * width
+    asked = [prompt if len(prompt) <= room else "…" + prompt[-room + 1 :]] if height > 4 else []
+    return Content("\n").join(
+        [head, *(Content.styled(line, "$quiet") for line in asked), *map(Content, answer[:height])]
+    )
 
 
 def notice_strip(snapshot: Snapshot, width: int, height: int) -> Content:
@@ -123,7 +149,8 @@ def _progress(share: float, cells: int) -> Content:
     done = min(cells * 8, max(0, round(share * cells * 8)))
     whole, rest = divmod(done, 8)
     full = "█" * whole + (_EIGHTHS[rest] if rest else "")
-    return Content.assemble((full.ljust(cells), "$primary on $panel"), f" {share:.0%}")
+    bar = Content.styled(full.ljust(cells), "$primary on $grid") + " " if cells else Content("")
+    return bar + f"{share:.0%}"
 
 
 def _memory_words(memory: RankMemory) -> Content:

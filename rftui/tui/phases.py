@@ -26,8 +26,8 @@ def one_line(seconds: Mapping[str, float], width: int, now: str = "") -> Content
     shares = _shares(seconds)
     shown = list(shares)
     while shown:
-        words = sum(len(name) + len(percent(share)) + 4 for name, _, share in shown)
-        bars = width - words
+        words = sum(len(name) + len(percent(share)) + 5 for name, _, share in shown)
+        bars = width - words + 2
         if bars >= 2 * len(shown) or len(shown) == 1:
             break
         shown.remove(min(shown, key=lambda phase: phase[2]))
@@ -58,16 +58,20 @@ def stacked(seconds: Mapping[str, float], width: int, height: int, now: str = ""
         Content.styled(_fitted(name, cells), f"bold $ink on {_colour(name)}")
         for (name, _, _), cells in zip(shares, _cells([s for *_, s in shares], width), strict=True)
     )
-    entries = [
-        Content.assemble(
-            ("■ ", _colour(name)),
-            (name, "bold" if name == now else ""),
-            (f" {duration(spent)} ", "$quiet"),
-            percent(share),
-        )
-        for name, spent, share in shares
-    ]
-    return Content("\n").join([bar, *_flowed(entries, width)[: max(0, height - 1)]])
+    legend = _flowed([_entry(*phase, now) for phase in shares], width)
+    if len(legend) > 2:
+        legend = _flowed([_entry(name, None, share, now) for name, _, share in shares], width)
+    return Content("\n").join([bar, *legend[: max(0, height - 1)]])
+
+
+def _entry(name: str, spent: float | None, share: float, now: str) -> Content:
+    """`■ rollout 5.1s 62%`; the phase of this moment is bold."""
+    return Content.assemble(
+        ("■ ", _colour(name)),
+        (name, "bold" if name == now else ""),
+        (f" {duration(spent)}" if spent is not None else "", "$quiet"),
+        f" {percent(share)}",
+    )
 
 
 def _fitted(name: str, cells: int) -> str:

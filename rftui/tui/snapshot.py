@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from engine.events import Sample
 from engine.findings import Finding
 from rftui.runs.info import ACTIVE
 from rftui.runs.series import Bucket
@@ -39,8 +40,16 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """A metric summarised in a number of columns."""
+
+    columns: int = 0
+    buckets: tuple[Bucket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment of a run. `curves` holds the buckets of the metrics that were asked for."""
+    """One moment of a run. `curves` holds the metrics that were asked for."""
 
     name: str
     status: str
@@ -55,11 +64,12 @@ class Snapshot:
     latest: Mapping[str, float] = field(default_factory=dict)
     metrics: tuple[catalog.Metric, ...] = catalog.PLANNED
     x: tuple[int, int] = (0, 0)
-    curves: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     phase_now: str = ""
     phase_steps: int = 0
     memory: tuple[RankMemory, ...] = ()
+    sample: Sample | None = None
     notices: tuple[Notice, ...] = ()
 
     @property
@@ -93,7 +103,7 @@ def take(view: RunView, columns: Mapping[str, int], now: float | None = None) ->
         metrics=tuple(catalog.charted(view.series)),
         x=x,
         curves={
-            name: tuple(view.series[name].window(*x, count))
+            name: Curve(count, tuple(view.series[name].window(*x, count)))
             for name, count in columns.items()
             if name in view.series and count > 0
         },
@@ -101,6 +111,7 @@ def take(view: RunView, columns: Mapping[str, int], now: float | None = None) ->
         phase_now=view.ranks[0].phase if running and 0 in view.ranks else "",
         phase_steps=phase_steps,
         memory=_memory(view),
+        sample=view.samples[-1] if view.samples else None,
         notices=tuple(_notices(view)),
     )
 
@@ -137,13 +148,18 @@ def _notices(view: RunView) -> list[Notice]:
     """Why the run ended or cannot be read, then failed saves, then alerts, errors first."""
     found: list[Notice] = []
     if view.info_problem:
-        found.append(Notice("error", view.info_problem))
+        found.append(Notice("error", view.info_problem.replace(f"{view.run_dir.path}/", "")))
     elif view.status == "lost":
         found.append(Notice("error", f"the supervisor is gone: rft resume {view.info.name}"))
     if view.info.exit is not None and view.status != "finished":
         severity = "info" if view.status == "stopped" else "error"
-        found.append(Notice(severity, view.info.exit.cause))
-        found += [Notice(severity, f"rank {rank}: {said}") for rank, said in view.info.exit.ranks.items()]
+        cause, ranks = view.info.exit.cause, view.info.exit.ranks
+        found.append(Notice(severity, cause))
+        found += [
+            Notice(severity, f"rank {rank}: {said}")
+            for rank, said in ranks.items()
+            if not cause.startswith(f"rank {rank}:")
+        ]
     if view.state.failed_checkpoint is not None:
         failed = view.state.failed_checkpoint
         found.append(Notice("warning", f"checkpoint of step {failed.step} failed: {failed.message}"))

@@ -10,6 +10,7 @@ from textual.containers import Container, Vertical
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer
+from textual.worker import Worker, WorkerState
 
 from engine.findings import FindingsError
 from rftui.launch import stop as stopping
@@ -19,7 +20,7 @@ from rftui.tui.charts import Plot
 from rftui.tui.keys import LIVE_KEYS, LOG_KEYS, Key, bindings
 from rftui.tui.reader import Reader
 from rftui.tui.screens.stop import StopDialog
-from rftui.tui.snapshot import Snapshot
+from rftui.tui.snapshot import Curve, Snapshot
 from rftui.tui.text import number
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.chart_grid import ChartGrid
@@ -58,7 +59,7 @@ class LiveScreen(Screen[None]):
         self.snapshot: Snapshot | None = None
         """The moment on the screen."""
         self.paused = False
-        self.smoothing = 0
+        self.smoothing = 1
         self._pending: LiveScreen.Seen | None = None
         self._held: list[LogLine] = []
         self._repaint_once = False
@@ -74,14 +75,16 @@ class LiveScreen(Screen[None]):
             with Vertical(id="facts"):
                 yield Panel(panels.phase_panel, id="phases")
                 yield Panel(panels.memory_panel, id="memory")
+                yield Panel(panels.sample_panel, id="sample")
             yield LogTail(id="log")
         yield Panel(panels.notice_strip, id="notices")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Start reading."""
         self.query_one("#phases").border_title = "phases"
         self.query_one("#memory").border_title = "memory"
+        self.query_one("#sample").border_title = "sample"
         self.read()
 
     def on_unmount(self) -> None:
@@ -101,6 +104,12 @@ class LiveScreen(Screen[None]):
             self.post_message(self.Seen(snapshot, reader.read_logs()))
             if not snapshot.loading:
                 self._wake.wait(POLL_S)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Reading went wrong in a way nobody foresaw: say so rather than stand still."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.notify(f"reading stopped: {error!r}", severity="error", timeout=3600, markup=False)
 
     def on_chart_resized(self) -> None:
         """Data for another number of columns is needed."""
@@ -164,18 +173,16 @@ class LiveScreen(Screen[None]):
             if chart.metric is None:
                 continue
             name = chart.metric.name
-            curve = snapshot.curves.get(name, ())
-            asked = chart.columns == self._wanted.get(name)
-            if not asked:
-                self._ask()
+            curve = snapshot.curves.get(name, Curve())
             chart.show(
                 Plot(
-                    title=chart.metric.title + (f" · s={weight:g}" if weight else ""),
+                    title=chart.metric.title,
                     value=number(snapshot.latest[name]) if name in snapshot.latest else "",
-                    buckets=curve,
+                    buckets=curve.buckets,
+                    columns=curve.columns,
                     x=snapshot.x,
                     smoothing=weight,
-                    note="no finite value" if curve else "no data yet",
+                    note="no finite value" if curve.buckets else "no data yet",
                 )
             )
 
@@ -220,6 +227,8 @@ class LiveScreen(Screen[None]):
     def action_smooth(self) -> None:
         """Next weight of the moving average."""
         self.smoothing = (self.smoothing + 1) % len(SMOOTHING)
+        weight = SMOOTHING[self.smoothing]
+        self.notify(f"moving average, weight {weight:g}" if weight else "no smoothing", timeout=2)
         if self.snapshot is not None:
             self._paint_charts(self.snapshot)
 

@@ -4,7 +4,7 @@ from typing import ClassVar, get_args
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -30,6 +30,7 @@ class Chart(Widget, can_focus=True):
         self.plot = Plot("")
         self._rows: list[charts.Row] = []
         self._strips: list[Strip] = []
+        self._painted_size = Size(0, 0)
 
     def assign(self, metric: Metric) -> None:
         """Make this the chart of another metric."""
@@ -38,7 +39,7 @@ class Chart(Widget, can_focus=True):
         self.metric = metric
         for hue in range(1, HUES + 1):
             self.set_class(hue == metric.hue, f"-hue-{hue}")
-        self.show(Plot(metric.title))
+        self.show(Plot(metric.title, note=""))
 
     def show(self, plot: Plot) -> None:
         """Paint another plot, if it is another."""
@@ -53,7 +54,8 @@ class Chart(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """A row of the chart."""
-        if not self._strips:
+        if not self._strips or self._painted_size != self.size:
+            self._painted_size = self.size
             self._rows = charts.paint(self.plot, *self.size)
             self._strips = [self._strip(row) for row in self._rows]
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
@@ -64,20 +66,16 @@ class Chart(Widget, can_focus=True):
         self._strips = []
 
     def on_resize(self) -> None:
-        """The size changed: paint anew, and ask for as many columns of data as there are now."""
-        self._strips = []
+        """The size changed: ask for as many columns of data as there are now."""
         self.post_message(self.Resized())
 
     def _repaint(self) -> None:
         width, height = self.size
-        if not width or not self._strips:
-            self.refresh()
-            return
-        rows = charts.paint(self.plot, width, height)
-        if len(rows) != len(self._rows):
+        if not self._strips or self._painted_size != self.size:
             self._strips = []
             self.refresh()
             return
+        rows = charts.paint(self.plot, width, height)
         changed = [y for y, row in enumerate(rows) if row != self._rows[y]]
         self._rows = rows
         for y in changed:

@@ -16,13 +16,15 @@ from rftui.runs.info import Exit, RunInfo
 from rftui.runs.rundir import RunDir, create
 
 GIB = 1 << 30
+PROMPT = "Natalia sold clips to 48 of her friends in April, and then half as many in May. How many in total?"
+RESPONSE = "In May she sold 48 / 2 = 24 clips.\nTogether that is 48 + 24 = 72.\n#### 72"
 PHASES = {"rollout": 5.1, "reward": 0.15, "logprob": 0.9, "update": 1.75, "sync": 0.2}
 
 
 class FakeRun:
     """A run that grows by `step()` and ends by `end()`; its clock starts `age_s` ago and runs by itself.
 
-    The process that writes it stands in for the supervisor, so the run counts as alive while it exists.
+    `supervisor` (default: this process) stands in for the supervisor: the run is alive while it exists.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class FakeRun:
         ranks: int = 2,
         gpu: bool = True,
         age_s: float = 3000,
+        supervisor: int = 0,
     ) -> None:
         self.run: RunDir = create(runs_dir, name)
         self.total, self.ranks, self.gpu = total, ranks, gpu
@@ -48,8 +51,8 @@ class FakeRun:
             preset="quickstart",
             nproc=ranks,
             host=socket.gethostname(),
-            supervisor_pid=os.getpid(),
-            supervisor_started=psutil.Process().create_time(),
+            supervisor_pid=supervisor or os.getpid(),
+            supervisor_started=psutil.Process(supervisor or None).create_time(),
             total_steps=total,
         )
         self.run.write_info(self.info)
@@ -72,9 +75,7 @@ class FakeRun:
         values = self._values(step, self.now - start)
         self._emit(0, Metric, step=step, values=values | times)
         if step % 25 == 0:
-            self._emit(
-                0, Sample, step=step, prompt="reverse 4 7 1", response="1 7 4", reward=1.0, label="1 7 4"
-            )
+            self._emit(0, Sample, step=step, prompt=PROMPT, response=RESPONSE, reward=1.0, label="1 7 4")
         for rank in range(self.ranks):
             self.log(rank, f"step {step} reward {values['reward/mean']:.3f} kl {values['kl/ref']:.4f}")
         if step % 50 == 0:

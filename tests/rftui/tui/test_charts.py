@@ -7,7 +7,7 @@ import pytest
 
 from rftui.runs.series import Bucket, Series
 from rftui.tui import scale
-from rftui.tui.charts import GUTTER, Plot, dot_columns, paint, smoothed
+from rftui.tui.charts import GUTTER, Plot, dot_columns, fitted, paint, smoothed
 
 
 def buckets(values: list[float]) -> list[Bucket]:
@@ -22,14 +22,14 @@ def text(plot: Plot, width: int, height: int) -> list[str]:
 @pytest.mark.parametrize("height", [1, 2, 3, 5, 11, 60])
 def test_every_row_fills_exactly_the_width(width: int, height: int) -> None:
     data = buckets([float(i % 7) for i in range(dot_columns(width))])
-    for plot in (Plot("a long title of a chart", "123.4", data, (0, 12345), 0.9), Plot("empty")):
+    for plot in (Plot("a long title of a chart", "123.4", data, 0, (0, 12345), 0.9), Plot("empty")):
         rows = text(plot, width, height)
         assert len(rows) == height
         assert {len(row) for row in rows} == {width}
 
 
 def test_title_value_ticks_and_steps_are_in_the_box() -> None:
-    rows = text(Plot("reward", "0.612", buckets([i / 61 for i in range(62)]), (0, 412)), 40, 11)
+    rows = text(Plot("reward", "0.612", buckets([i / 61 for i in range(62)]), 0, (0, 412)), 40, 11)
     assert rows[0].startswith("╭─ reward ─")
     assert rows[0].endswith(" 0.612 ─╮")
     labels = [row[1 : 1 + GUTTER].strip() for row in rows[1:-1]]
@@ -40,7 +40,7 @@ def test_title_value_ticks_and_steps_are_in_the_box() -> None:
 
 
 def test_a_rising_line_runs_from_bottom_left_to_top_right() -> None:
-    rows = text(Plot("x", "", buckets([i / 61 for i in range(62)]), (0, 61)), 40, 11)[1:-1]
+    rows = text(Plot("x", "", buckets([i / 61 for i in range(62)]), 0, (0, 61)), 40, 11)[1:-1]
     plot = [row[1 + GUTTER : -2] for row in rows]
     heights = [next(i for i, row in enumerate(plot) if "\u2800" < row[c] <= "\u28ff") for c in range(31)]
     assert heights == sorted(heights, reverse=True)
@@ -52,7 +52,7 @@ def test_a_spike_of_one_step_in_a_hundred_thousand_reaches_the_top() -> None:
     series = Series()
     for step in range(100_000):
         series.append(step, step, 5.0 if step == 61_234 else 1.0)
-    rows = text(Plot("x", "", series.window(0, 99_999, dot_columns(40)), (0, 99_999)), 40, 11)
+    rows = text(Plot("x", "", series.window(0, 99_999, dot_columns(40)), 0, (0, 99_999)), 40, 11)
     column = round(61_234 / 100_000 * 31)
     assert any("\u2800" < char <= "\u28ff" for char in rows[1][GUTTER + column - 1 : GUTTER + column + 3])
 
@@ -60,7 +60,7 @@ def test_a_spike_of_one_step_in_a_hundred_thousand_reaches_the_top() -> None:
 def test_gaps_break_the_line_and_are_marked() -> None:
     values = [1.0] * 62
     values[30:34] = [nan] * 4
-    rows = paint(Plot("x", "", buckets(values), (0, 61)), 40, 7)
+    rows = paint(Plot("x", "", buckets(values), 0, (0, 61)), 40, 7)
     gaps = [span.text for row in rows for span in row if span.role == "gap"]
     assert gaps == ["××"]
     line = next(row for row in rows if any(span.role == "line" for span in row))
@@ -69,15 +69,15 @@ def test_gaps_break_the_line_and_are_marked() -> None:
 
 def test_sparse_measurements_are_marked_each() -> None:
     sparse = [b for b in buckets([float(i) for i in range(62)]) if b.column % 20 == 0]
-    points = [s for row in paint(Plot("x", "", sparse, (0, 61)), 40, 11) for s in row if s.role == "point"]
+    points = [s for row in paint(Plot("x", "", sparse, 0, (0, 61)), 40, 11) for s in row if s.role == "point"]
     assert sum(len(span.text) for span in points) == len(sparse)
 
 
 def test_smoothing_keeps_the_raw_line_behind() -> None:
     data = buckets([float(i % 2) for i in range(62)])
-    roles = {span.role for row in paint(Plot("x", "", data, (0, 61), 0.9), 40, 11) for span in row}
+    roles = {span.role for row in paint(Plot("x", "", data, 0, (0, 61), 0.9), 40, 11) for span in row}
     assert {"raw", "line"} <= roles
-    assert "raw" not in {span.role for row in paint(Plot("x", "", data, (0, 61)), 40, 11) for span in row}
+    assert "raw" not in {span.role for row in paint(Plot("x", "", data, 0, (0, 61)), 40, 11) for span in row}
 
 
 def test_the_average_is_unbiased_from_its_first_value_and_passes_over_gaps() -> None:
@@ -87,8 +87,18 @@ def test_the_average_is_unbiased_from_its_first_value_and_passes_over_gaps() -> 
     assert step[1].last == pytest.approx(0.4 / (1 - 0.36))
 
 
+@pytest.mark.parametrize("columns", [10, 61, 63, 500])
+def test_data_cut_for_another_width_fills_the_chart_and_keeps_its_spike(columns: int) -> None:
+    data = buckets([5.0 if i == columns // 2 else 1.0 for i in range(columns)])
+    kept = fitted(data, columns, 62)
+    assert [b.column for b in kept] == sorted({b.column for b in kept})
+    assert kept[-1].column >= 61 - 62 // columns - 1
+    assert max(b.max for b in kept) == 5.0
+    assert len(text(Plot("x", "", data, columns, (0, 9)), 40, 9)) == 9
+
+
 def test_all_values_missing_says_so() -> None:
-    rows = text(Plot("x", "", buckets([nan, nan]), (0, 1), note="no finite value"), 40, 7)
+    rows = text(Plot("x", "", buckets([nan, nan]), 0, (0, 1), note="no finite value"), 40, 7)
     assert any("no finite value" in row for row in rows)
 
 
@@ -123,7 +133,7 @@ def test_constant_values_are_drawn_inside_the_chart() -> None:
 
 
 def test_a_large_chart_paints_within_a_frame() -> None:
-    plot = Plot("x", "1", buckets([float(i * 37 % 11) for i in range(dot_columns(120))]), (0, 5000), 0.6)
+    plot = Plot("x", "1", buckets([float(i * 37 % 11) for i in range(dot_columns(120))]), 0, (0, 5000), 0.6)
     paint(plot, 120, 40)
     times = []
     for _ in range(10):
