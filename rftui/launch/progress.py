@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine.events import Alert, AnyEvent, CheckpointEvent, Metric, Status
+from engine.events import Alert, AnyEvent, CheckpointEvent, Metric, Phase, Status
 from rftui.runs.follow import EventFollower
 from rftui.runs.info import ACTIVE, effective_status
 from rftui.runs.rundir import RunDir
@@ -73,6 +73,9 @@ class Progress:
                 self.step = max(event.step, 0)
             if is_new and event.rank == 0:
                 self._now(event.state + (f": {event.message}" if event.message else ""))
+        elif isinstance(event, Phase) and is_new:
+            if event.rank == 0 and (event.name, event.state) == ("load", "begin"):
+                self._now("loading model and data")
         elif isinstance(event, Alert) and is_new and event.state == "raised":
             self._now(f"{event.finding.severity} {event.finding.id}: {event.finding.cause}")
         elif isinstance(event, CheckpointEvent) and is_new and event.state == "failed":
