@@ -27,18 +27,19 @@ class Row:
 
 
 class DecodeBatch:
-    """Tokens, log-probs and cache of up to `max_rows` responses.
+    """Tokens, log-probs and cache of the responses being decoded.
 
     Everything is aligned by column: all rows have their newest token, whose keys are not yet computed, at
     `column`. Active rows are the first ones; when some end, the last active rows move into their places.
     """
 
     def __init__(
-        self, max_rows: int, columns: int, params: SamplingParams, end_tokens: Tensor, check_every: int
+        self, cache: SlotCache, params: SamplingParams, end_tokens: Tensor, check_every: int
     ) -> None:
         """`end_tokens`: bool [vocabulary]. Ends are looked for every `check_every` tokens."""
         device = end_tokens.device
-        self.cache = SlotCache(max_rows, columns)
+        max_rows, columns = cache.extent.max_rows, cache.extent.columns
+        self.cache = cache
         self.params, self.end_tokens, self.check_every = params, end_tokens, check_every
         self.tokens = torch.zeros(max_rows, columns, dtype=torch.long, device=device)
         self.logprobs = torch.zeros(max_rows, columns, device=device)

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from engine.findings import Finding, FindingsError, Fix
 from engine.rollout.base import Completion, SamplingParams
 from engine.rollout.batch import DecodeBatch
+from engine.rollout.kv import SlotCache
 from engine.rollout.lean import LeanDecoder, supports
 from engine.rollout.prefill import Forward, PromptQueue
 from engine.rollout.sampling import sample
@@ -130,13 +131,13 @@ class HFEngine:
     def _new_batch(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> DecodeBatch:
         responses = len(prompts) * params.n
         slack = SLACK_COLUMNS if responses > self.max_batch else 0
-        return DecodeBatch(
+        cache = SlotCache(
             min(self.max_batch, responses),
             max(map(len, prompts)) + params.max_tokens + slack,
-            params,
-            self.end_tokens,
-            CHECK_EVERY.get(self.device.type, CHECK_EVERY_ASYNC),
+            transposed_keys=self.lean is not None and self.lean.small_ops,
         )
+        check_every = CHECK_EVERY.get(self.device.type, CHECK_EVERY_ASYNC)
+        return DecodeBatch(cache, params, self.end_tokens, check_every)
 
     def _decode(self, batch: DecodeBatch) -> Tensor:
         """Run the newest tokens through the model: logits [rows, vocabulary] for the next column."""

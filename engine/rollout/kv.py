@@ -22,6 +22,8 @@ class Extent:
     """Active rows: the first ones."""
     column: int = 0
     """Columns written: where the next key and value go."""
+    transposed_keys: bool = False
+    """Keep the values of a key's component together in memory, not the components of a key."""
 
 
 class SlotLayer(CacheLayerMixin):
@@ -32,16 +34,21 @@ class SlotLayer(CacheLayerMixin):
         self.extent = extent
         self.keys: Tensor
         self.values: Tensor
+        self.views: list[tuple[Tensor, Tensor]] = []
+        self.viewed_rows = -1
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate for the heads, head size, dtype and device of the given states."""
-        self.keys, self.values = self._zeros_like(key_states), self._zeros_like(value_states)
+        self.keys = self._zeros_like(key_states, self.extent.transposed_keys)
+        self.values = self._zeros_like(value_states)
         self.is_initialized = True
 
-    def _zeros_like(self, states: Tensor) -> Tensor:
+    def _zeros_like(self, states: Tensor, transposed: bool = False) -> Tensor:
         # Zeros, because masked columns are multiplied by 0 and must not hold NaN.
-        shape = (self.extent.max_rows, states.shape[1], self.extent.columns, states.shape[3])
-        return torch.zeros(shape, dtype=states.dtype, device=states.device)
+        _, heads, _, size = states.shape
+        last = (size, self.extent.columns) if transposed else (self.extent.columns, size)
+        zeros = torch.zeros((self.extent.max_rows, heads, *last), dtype=states.dtype, device=states.device)
+        return zeros.transpose(2, 3) if transposed else zeros
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -55,6 +62,20 @@ class SlotLayer(CacheLayerMixin):
         keys[:, :, begin:] = key_states
         values[:, :, begin:] = value_states
         return keys, values
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """`update` by one column, with less overhead: [rows, heads, head size] for keys and values.
+
+        Returns keys and values up to there, [rows × heads, columns, head size].
+        """
+        rows, column = self.extent.rows, self.extent.column
+        if rows != self.viewed_rows:
+            self.views = [(x[:rows], x[:rows].flatten(0, 1)) for x in (self.keys, self.values)]
+            self.viewed_rows = rows
+        (own_keys, all_keys), (own_values, all_values) = self.views
+        own_keys.select(2, column).copy_(keys)
+        own_values.select(2, column).copy_(values)
+        return all_keys.narrow(1, 0, column + 1), all_values.narrow(1, 0, column + 1)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Length and offset of what `update` will return."""
@@ -77,8 +98,8 @@ class SlotCache(Cache):
     finished ones are used again. The caller advances `extent.column` after each forward pass.
     """
 
-    def __init__(self, max_rows: int, columns: int, rows: int = 0) -> None:
-        extent = Extent(max_rows, columns, rows)
+    def __init__(self, max_rows: int, columns: int, *, rows: int = 0, transposed_keys: bool = False) -> None:
+        extent = Extent(max_rows, columns, rows, transposed_keys=transposed_keys)
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(extent))
         self.extent = extent
 

@@ -65,11 +65,14 @@ class LeanDecoder:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        config = model.config
+        config, weight = model.config, model.model.embed_tokens.weight
         self.eps = config.rms_norm_eps
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.layers = [_fuse_layer(layer) for layer in model.model.layers]
         self.rope = self._rope_table(256)
+        self.small_ops = weight.device.type == "cpu" and weight.dtype == torch.float32
+        """Whether the fused kernels of PyTorch are slower than their parts, as they are here."""
+        self.eps_tensor = torch.tensor(self.eps, device=weight.device)
 
     def __call__(self, tokens: Tensor, positions: Tensor, cache: SlotCache, mask: Tensor | None) -> Tensor:
         """Logits [rows, vocabulary] after `tokens` [rows] at `positions` [rows], whose keys enter `cache`.
@@ -78,31 +81,58 @@ class LeanDecoder:
         """
         if cache.extent.columns > len(self.rope):
             self.rope = self._rope_table(cache.extent.columns)
-        rows = len(tokens)
+        rows, heads, kv_heads = len(tokens), self.heads, self.kv_heads
         cos, sin = self.rope[positions].unsqueeze(2).unbind(1)  # each [rows, 1, head size]
-        mask = None if mask is None else mask[:, None, None]
-        embed = self.model.model.embed_tokens
-        hidden = embed(tokens)
+        bias = self._attention_bias(mask)
+        hidden = F.embedding(tokens, self.model.model.embed_tokens.weight)
         for layer, cached in zip(self.layers, cache.layers, strict=True):
-            normed = F.rms_norm(hidden, hidden.shape[-1:], layer.input_norm, self.eps)
-            qkv = _linear(normed, layer.qkv, layer.qkv_bias).view(rows, self.heads + 2 * self.kv_heads, -1)
-            qk, v = qkv.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
-            if layer.q_norm is not None:
-                q, k = qk.split((self.heads, self.kv_heads), dim=1)
-                q = F.rms_norm(q, q.shape[-1:], layer.q_norm, self.eps)
-                k = F.rms_norm(k, k.shape[-1:], layer.k_norm, self.eps)
-                qk = torch.cat((q, k), dim=1)
+            normed = self._norm(hidden, layer.input_norm)
+            qkv = _linear(normed, layer.qkv, layer.qkv_bias).view(rows, heads + 2 * kv_heads, -1)
+            qk, v = qkv.split((heads + kv_heads, kv_heads), dim=1)
+            if layer.q_norm is not None and layer.k_norm is not None:
+                q, k = qk.split((heads, kv_heads), dim=1)
+                qk = torch.cat((self._norm(q, layer.q_norm), self._norm(k, layer.k_norm)), dim=1)
             qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, -1), sin)
-            q, k = qk.split((self.heads, self.kv_heads), dim=1)
-            keys, values = cached.update(k.unsqueeze(2), v.unsqueeze(2))
+            q, k = qk.split((heads, kv_heads), dim=1)
+            keys, values = cached.append(k, v)
             # Heads that share keys become queries of one head: no copy of the keys per query head.
-            q = q.reshape(rows, self.kv_heads, self.heads // self.kv_heads, -1)
-            attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask).reshape(rows, -1)
-            hidden = torch.addmm(hidden, attended, layer.output)
-            normed = F.rms_norm(hidden, hidden.shape[-1:], layer.post_norm, self.eps)
-            gate, up = (normed @ layer.gate_up).chunk(2, dim=-1)
+            attended = self._attend(q.reshape(rows * kv_heads, heads // kv_heads, -1), keys, values, bias)
+            hidden = torch.addmm(hidden, attended.reshape(rows, -1), layer.output)
+            gate, up = (self._norm(hidden, layer.post_norm) @ layer.gate_up).chunk(2, dim=-1)
             hidden = torch.addmm(hidden, F.silu(gate).mul_(up), layer.down)
-        return self.model.lm_head(self.model.model.norm(hidden))
+        return F.linear(self._norm(hidden, self.model.model.norm.weight), self.model.lm_head.weight)
+
+    def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        """Attention of q [pairs, queries, size] over keys and values [pairs, columns, size].
+
+        A pair is a row and a key/value head.
+        """
+        if not self.small_ops:
+            # As the heads of one sequence, because the fast kernels want four dimensions.
+            q, keys, values = q.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0)
+            return F.scaled_dot_product_attention(q, keys, values, attn_mask=bias)
+        # For a few queries SDPA's CPU kernel takes twice the time, given keys stored column by column.
+        scale, transposed = q.shape[-1] ** -0.5, keys.transpose(1, 2)
+        if bias is None:
+            scores = torch.baddbmm(self.eps_tensor, q, transposed, beta=0, alpha=scale)
+        else:
+            scores = torch.baddbmm(bias, q, transposed, alpha=scale)
+        return torch.bmm(scores.softmax(-1), values)
+
+    def _attention_bias(self, mask: Tensor | None) -> Tensor | None:
+        """What is added to the scores of every pair, [pairs, 1, columns]."""
+        if mask is None:
+            return None
+        dtype = self.model.model.embed_tokens.weight.dtype
+        bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
+        return bias.repeat_interleave(self.kv_heads, dim=0).unsqueeze(1)
+
+    def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        if not self.small_ops:
+            return F.rms_norm(hidden, hidden.shape[-1:], weight, self.eps)
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        scale = torch.addcmul(self.eps_tensor, length, length, value=1 / hidden.shape[-1]).rsqrt_()
+        return (hidden * scale).mul_(weight)
 
     def _rope_table(self, length: int) -> Tensor:
         """cos and sign-adjusted sin of every position, [length, 2, head size].

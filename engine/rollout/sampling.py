@@ -18,11 +18,12 @@ def sample(
     over the whole vocabulary at the sampling temperature. All randomness comes from `generator`, one uniform
     number per row (inversion of the cumulative distribution).
     """
-    greedy = params.temperature == 0
     logits = logits.float()
-    logprobs = (logits if greedy else logits / params.temperature).log_softmax(-1)
+    if params.temperature not in (0, 1):
+        logits = logits / params.temperature
+    logprobs = logits.log_softmax(-1)
     allowed = logprobs if forbidden is None else logprobs.masked_fill(forbidden, -torch.inf)
-    if greedy:
+    if params.temperature == 0:
         tokens = allowed.argmax(-1, keepdim=True)
     elif params.top_p < 1 or 0 < params.top_k < logits.shape[-1]:
         tokens = _sample_filtered(allowed.exp(), params, generator)
