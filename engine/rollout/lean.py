@@ -68,6 +68,7 @@ class LeanDecoder:
         config, weight = model.config, model.model.embed_tokens.weight
         self.eps = config.rms_norm_eps
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.scale = model.model.layers[0].self_attn.scaling
         self.layers = [_fuse_layer(layer) for layer in model.model.layers]
         self.rope = self._rope_table(256)
         self.small_ops = weight.device.type == "cpu" and weight.dtype == torch.float32
@@ -96,27 +97,25 @@ class LeanDecoder:
             q, k = qk.split((heads, kv_heads), dim=1)
             keys, values = cached.append(k, v)
             # Heads that share keys become queries of one head: no copy of the keys per query head.
-            attended = self._attend(q.reshape(rows * kv_heads, heads // kv_heads, -1), keys, values, bias)
+            q = (q * self.scale).reshape(rows * kv_heads, heads // kv_heads, -1)
+            attended = self._attend(q, keys, values, bias)
             hidden = torch.addmm(hidden, attended.reshape(rows, -1), layer.output)
             gate, up = (self._norm(hidden, layer.post_norm) @ layer.gate_up).chunk(2, dim=-1)
             hidden = torch.addmm(hidden, F.silu(gate).mul_(up), layer.down)
         return F.linear(self._norm(hidden, self.model.model.norm.weight), self.model.lm_head.weight)
 
     def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-        """Attention of q [pairs, queries, size] over keys and values [pairs, columns, size].
+        """Attention of scaled q [pairs, queries, size] over keys and values [pairs, columns, size].
 
         A pair is a row and a key/value head.
         """
         if not self.small_ops:
             # As the heads of one sequence, because the fast kernels want four dimensions.
             q, keys, values = q.unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0)
-            return F.scaled_dot_product_attention(q, keys, values, attn_mask=bias)
+            return F.scaled_dot_product_attention(q, keys, values, attn_mask=bias, scale=1.0)
         # For a few queries SDPA's CPU kernel takes twice the time, given keys stored column by column.
-        scale, transposed = q.shape[-1] ** -0.5, keys.transpose(1, 2)
-        if bias is None:
-            scores = torch.baddbmm(self.eps_tensor, q, transposed, beta=0, alpha=scale)
-        else:
-            scores = torch.baddbmm(bias, q, transposed, alpha=scale)
+        transposed = keys.transpose(1, 2)
+        scores = torch.bmm(q, transposed) if bias is None else torch.baddbmm(bias, q, transposed)
         return torch.bmm(scores.softmax(-1), values)
 
     def _attention_bias(self, mask: Tensor | None) -> Tensor | None:
