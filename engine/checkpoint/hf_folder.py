@@ -47,16 +47,16 @@ def write_model(model: nn.Module, assets: HFAssets, folder: Path) -> None:
         with refusals_as_os_error():
             assets(folder)
         set_dtype(folder, next(iter(tensors.values())).dtype)
-        for path in folder.iterdir():
+        for path in [*folder.iterdir(), folder]:
             layout.fsync(path)
 
 
-def split(sizes: Mapping[str, int], limit: int = MAX_FILE_BYTES) -> dict[str, list[str]]:
-    """Which tensors go into which file, in order, none above `limit` bytes unless one tensor is."""
+def split(sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Which tensors go into which file, in order; none above MAX_FILE_BYTES unless one tensor is."""
     groups: list[list[str]] = [[]]
     held = 0
     for name, size in sizes.items():
-        if groups[-1] and held + size > limit:
+        if groups[-1] and held + size > MAX_FILE_BYTES:
             groups.append([])
             held = 0
         groups[-1].append(name)
@@ -68,9 +68,9 @@ def split(sizes: Mapping[str, int], limit: int = MAX_FILE_BYTES) -> dict[str, li
 
 def write_part(path: Path, tensors: dict[str, Tensor]) -> None:
     """One safetensors file. Raises OSError if it cannot be written."""
-    save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata={"format": "pt"}
-    )
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with refusals_as_os_error():
+        save_file(whole, path, metadata={"format": "pt"})
 
 
 def write_index(folder: Path, parts: Mapping[str, Iterable[str]], tensors: Mapping[str, Tensor]) -> None:

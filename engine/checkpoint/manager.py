@@ -1,6 +1,7 @@
 """Saves, keeps and loads the checkpoints of a run: each complete or absent, the last one never lost."""
 
 import io
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,6 @@ from engine.checkpoint.tensors import (
     allocate_moments,
     check_fit,
     checkpoint_tensors,
-    group_settings,
     saved_tensors,
 )
 
@@ -97,7 +97,7 @@ class CheckpointManager:
         def write_own() -> None:
             _write(partial / layout.rank_file(self.rank), rank_state)
             if self.rank == 0:
-                _write(partial / layout.TRAINER_STATE, state | {_GROUPS: group_settings(optimizer)})
+                _write(partial / layout.TRAINER_STATE, state)
                 (partial / layout.HF_ASSETS).mkdir()
                 with refusals_as_os_error():
                     self.hf_assets(partial / layout.HF_ASSETS)
@@ -150,6 +150,7 @@ class CheckpointManager:
     def _failed(self, step: int, folder: Path, error: str, seconds: float) -> None:
         if self.rank == 0:
             with suppress(OSError):
+                error += f" ({shutil.disk_usage(self.root).free / 1e6:.1f} MB free)"
                 layout.clean(self.root)
             self.on_event(step=step, state="failed", path=str(folder), seconds=seconds, message=error)
 
@@ -184,19 +185,18 @@ class CheckpointManager:
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Fill model and optimizer from a complete checkpoint of any world size. Collective.
 
-        Returns the global state and this rank's, which is None if the world size was another. Bit-exact.
+        Returns the global state and this rank's, which is None if the world size was another. Bit-exact;
+        the optimizer's settings (learning rate, betas) stay those it has, for the caller to choose.
         Raises FindingsError (checkpoint.does-not-fit) if it was made by another model.
         """
         saved = saved_tensors(read_metadata(path / layout.SHARDS))
         check_fit(model, saved, path)
         allocate_moments(model, optimizer, saved)
         read_shards(checkpoint_tensors(model, optimizer), path / layout.SHARDS)
-        state = _read(path / layout.TRAINER_STATE)
-        for group, settings in zip(optimizer.param_groups, state.pop(_GROUPS), strict=True):
-            group.update(settings)
         manifest = layout.read_manifest(path)
         same_world = manifest is not None and manifest.world_size == self.world_size
-        return state, _read(path / layout.rank_file(self.rank)) if same_world else None
+        rank_state = _read(path / layout.rank_file(self.rank)) if same_world else None
+        return _read(path / layout.TRAINER_STATE), rank_state
 
     # --- agreement of ranks ---------------------------------------------------------------------------
 
@@ -221,9 +221,6 @@ class CheckpointManager:
 
     def _barrier(self) -> None:
         self._all_try(lambda: None)
-
-
-_GROUPS = "optimizer_groups"
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

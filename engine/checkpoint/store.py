@@ -46,7 +46,7 @@ def refusals_as_os_error() -> Iterator[None]:
         raise
     except CheckpointException as failure:
         causes = {rank: error for rank, (error, _) in failure.failures.items()}
-        told = "; ".join(f"rank {rank}: {error}" for rank, error in causes.items())
+        told = "; ".join(f"rank {rank}: {_said(error)}" for rank, error in causes.items())
         kind = OSError if any(map(_is_refusal, causes.values())) else RuntimeError
         raise kind(told) from failure
     except Exception as error:
@@ -60,7 +60,12 @@ def _is_refusal(error: BaseException) -> bool:
     return isinstance(error, OSError) or any(words in said for words in _REFUSALS)
 
 
-_REFUSALS = ("os error", "IoError", "PytorchStreamWriter failed")
+def _said(error: BaseException) -> str:
+    # What torch says of a write cut short names a line of its source, not the reason.
+    return "torch could not write its file to the end" if "inline_container" in str(error) else str(error)
+
+
+_REFUSALS = ("os error", "IoError", "inline_container")
 
 
 @contextmanager

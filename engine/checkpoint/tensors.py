@@ -6,7 +6,6 @@ the names here and nowhere else, and of tied parameters only the first is kept.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,11 +100,6 @@ def check_fit(model: nn.Module, saved: Mapping[str, TensorStorageMetadata], path
 
 def _size(size: torch.Size | None) -> str:
     return "none" if size is None else "×".join(map(str, size)) or "scalar"
-
-
-def group_settings(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """The parameter groups without their parameters: learning rate, betas and so on."""
-    return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
 
 
 def saved_tensors(metadata: Metadata) -> dict[str, TensorStorageMetadata]:
