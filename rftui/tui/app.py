@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
+from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 
@@ -49,7 +50,10 @@ class RftuiApp(App[None]):
         message = None
         if isinstance(screen, LiveScreen) and screen.snapshot is not None and screen.snapshot.active:
             name = screen.run_dir.name
-            message = f"{name} keeps running. Watch it again: rft watch {name}   Stop it: rft stop {name}"
+            where = "" if self.runs_dir == default_runs_dir() else f" --runs-dir {self.runs_dir}"
+            message = Text(
+                f"{name} keeps running\n  watch: rft watch {name}{where}\n  stop:  rft stop {name}{where}"
+            )
         self.exit(message=message)
 
     def action_help(self) -> None:

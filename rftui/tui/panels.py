@@ -23,6 +23,8 @@ STATUS_GLYPHS = {
     "unreadable": ("!", "$error"),
 }
 _SEVERITY_GLYPHS = {"error": ("✖", "$error"), "warning": ("▲", "$warning"), "info": ("·", "$quiet")}
+NEARLY_FULL = 0.97
+"""Share of the memory above which the bar is painted in the colour of errors."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -81,7 +83,7 @@ def figures_line(snapshot: Snapshot, width: int, height: int) -> Content:
 def phase_panel(snapshot: Snapshot, width: int, height: int) -> Content:
     """Shares of the last steps' time."""
     if height == 1:
-        return Content(" ") + phases.one_line(snapshot.phases, width - 2, snapshot.phase_now)
+        return phases.one_line(snapshot.phases, width, snapshot.phase_now)
     return phases.stacked(snapshot.phases, width, height, snapshot.phase_now)
 
 
@@ -90,27 +92,28 @@ def memory_panel(snapshot: Snapshot, width: int, height: int) -> Content:
     ranks = list(snapshot.memory)
     if not ranks:
         return Content.styled("no memory measured yet", "$quiet")
+    if len(ranks) <= height:
+        return Content("\n").join(_memory_line(m, width) for m in ranks)
     fullest = sorted(ranks, key=lambda m: (-m.peak, -m.rss))
-    if height == 1:
-        lead = Content.styled(" mem", "$quiet")
-        line = _joined([lead, *map(_memory_words, ranks)], width, "  ")
-        if f"r{ranks[-1].rank} " in line.plain:
-            return line
-        return _joined([lead, *map(_memory_words, fullest)], width, "  ")
-    if len(ranks) > height:
+    if height > 1:
         more = Content.styled(f"… and {len(ranks) - height + 1} more", "$quiet")
         return Content("\n").join([*(_memory_line(m, width) for m in fullest[: height - 1]), more])
-    return Content("\n").join(_memory_line(m, width) for m in ranks)
+    all_in_one = Content("  ").join(map(_memory_words, ranks))
+    if all_in_one.cell_length <= width:
+        return all_in_one
+    return _joined([*map(_memory_words, fullest)], width, "  ")
 
 
 def sample_panel(snapshot: Snapshot, width: int, height: int) -> Content:
-    """The newest response with its prompt and reward, as much as fits."""
+    """The newest response with its reward, and its prompt where there is room."""
     sample = snapshot.sample
     if sample is None:
         return Content.styled("no response recorded yet", "$quiet")
+    label = clean_line(sample.label)
     head = Content.assemble(
         (f"step {sample.step} · reward ", "$quiet"),
         (number(sample.reward), "bold"),
+        (f" · expected {label}" if 0 < len(label) < width // 2 else "", "$quiet"),
         (" · cut off" if sample.truncated else "", "$warning"),
     )
     answer = [clean_line(line) for line in sample.response.strip().split("\n")]
@@ -118,10 +121,10 @@ def sample_panel(snapshot: Snapshot, width: int, height: int) -> Content:
         return head + Content.styled(" · ", "$quiet") + " ⏎ ".join(answer)
     prompt = clean_line(sample.prompt.strip().replace("\n", " ⏎ "))
     room = 2 * width
-    asked = [prompt if len(prompt) <= room else "…" + prompt[-room + 1 :]] if height > 4 else []
-    return Content("\n").join(
-        [head, *(Content.styled(line, "$quiet") for line in asked), *map(Content, answer[:height])]
-    )
+    prompt = prompt if len(prompt) <= room else "…" + prompt[-room + 1 :]
+    needed = 1 + -(-len(prompt) // width) + min(2, len(answer))
+    asked = [Content.styled(prompt, "$quiet")] if prompt and needed <= height else []
+    return Content("\n").join([head, *asked, *map(Content, answer[:height])])
 
 
 def notice_strip(snapshot: Snapshot, width: int, height: int) -> Content:
@@ -162,25 +165,27 @@ def _memory_words(memory: RankMemory) -> Content:
 
 
 def _memory_line(memory: RankMemory, width: int) -> Content:
-    """`r0  ██████▌   18.4/24.0G  peak 19.9G  rss 3.2G`: the bar takes the room that the words leave."""
+    """`r0  ██████▌   18.4G/24G  peak 19.9G  rss 3.2G`: the bar takes the room that the words leave."""
+    used, total = (memory.used, memory.total) if memory.used else (memory.rss, memory.host_total)
+    of = f"/{size(total)}" if total else ""
     head = Content.styled(f"r{memory.rank:<3}", "bold")
-    host = Content.assemble(("rss ", "$quiet"), f"{size(memory.rss):>5}")
-    if not memory.used:
-        return head + host
-    of = f"/{size(memory.total)}" if memory.total else ""
-    device = Content.assemble(
-        f" {size(memory.used):>5}{of} ", ("peak ", "$quiet"), f"{size(memory.peak):>5} ", host
-    )
-    if not memory.total:
-        return head + device
-    room = width - head.cell_length - device.cell_length
-    if room < 4:
-        return head + device
-    share = memory.used / memory.total
-    colour = "$error" if memory.peak > 0.97 * memory.total else "$hue-4"
-    whole, rest = divmod(min(room * 8, round(share * room * 8)), 8)
+    if memory.used:
+        words = Content.assemble(
+            f" {size(memory.used):>5}{of} ",
+            ("peak ", "$quiet"),
+            f"{size(memory.peak):>5} ",
+            ("rss ", "$quiet"),
+            f"{size(memory.rss):>5}",
+        )
+    else:
+        words = Content.assemble((" rss ", "$quiet"), f"{size(memory.rss):>5}{of}")
+    room = width - head.cell_length - words.cell_length
+    if not total or room < 4:
+        return head + words
+    colour = "$error" if max(used, memory.peak) > NEARLY_FULL * total else "$hue-4"
+    whole, rest = divmod(min(room * 8, round(used / total * room * 8)), 8)
     bar = ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(room)
-    return head + Content.styled(bar, f"{colour} on $panel") + device
+    return head + Content.styled(bar, f"{colour} on $grid") + words
 
 
 def _joined(parts: list[Content], width: int, gap: str = "   ") -> Content:

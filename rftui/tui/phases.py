@@ -7,12 +7,11 @@ from textual.content import Content
 from rftui.tui.text import duration, percent
 
 _HUES = {"rollout": 4, "reward": 6, "logprob": 3, "update": 2, "sync": 5, "eval": 1}
-_OTHER_HUE = 6
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def _colour(phase: str) -> str:
-    return f"$hue-{_HUES.get(phase, _OTHER_HUE)}"
+    return f"$hue-{_HUES[phase]}" if phase in _HUES else "$quiet"
 
 
 def _shares(seconds: Mapping[str, float]) -> list[tuple[str, float, float]]:
@@ -91,8 +90,11 @@ def _cells(shares: list[float], width: int) -> list[int]:
 
 
 def _flowed(entries: list[Content], width: int) -> list[Content]:
-    """Entries side by side, as many to a line as fit, in even columns."""
-    widest = max(entry.cell_length for entry in entries) + 2
-    columns = max(1, (width + 2) // widest)
-    rows = [entries[at : at + columns] for at in range(0, len(entries), columns)]
-    return [Content("").join(entry.pad_right(widest - entry.cell_length) for entry in row) for row in rows]
+    """Entries side by side, as many to a line as fit."""
+    lines = [entries[0]]
+    for entry in entries[1:]:
+        if lines[-1].cell_length + 2 + entry.cell_length <= width:
+            lines[-1] = lines[-1] + "  " + entry
+        else:
+            lines.append(entry)
+    return lines

@@ -22,13 +22,14 @@ ALIVE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RankMemory:
-    """Memory of one rank in bytes; device fields are 0 without a device, `total` where it does not tell."""
+    """Memory of one rank in bytes; what was not told is 0, device fields without a device too."""
 
     rank: int
     rss: int
     used: int = 0
     peak: int = 0
     total: int = 0
+    host_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,9 @@ def _memory(view: RunView) -> tuple[RankMemory, ...]:
             used=state.memory.reserved,
             peak=state.memory_peak if state.memory.peak else 0,
             total=totals.get(rank, 0) if state.memory.reserved else 0,
+            host_total=view.state.hosts[state.header.host].memory_total
+            if state.header and state.header.host in view.state.hosts
+            else 0,
         )
         for rank, state in sorted(view.ranks.items())
         if state.memory is not None

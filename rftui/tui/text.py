@@ -20,7 +20,9 @@ def clean_line(line: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: `3.2s`, `48s`, `12m05s`, `3h41m`, `2d04h`."""
+    """A time span in its two largest units: `42ms`, `3.2s`, `48s`, `12m05s`, `3h41m`, `2d04h`."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 10:
         return f"{seconds:.1f}s"
     whole = round(seconds)
