@@ -45,6 +45,8 @@ def status_line(snapshot: Snapshot, width: int, height: int) -> Content:
         parts.append(_progress(snapshot.step / snapshot.total, 24 if width >= 110 else 0))
     if snapshot.eta_s is not None:
         parts.append(Content.assemble(("ETA ", "$quiet"), duration(snapshot.eta_s)))
+    elif snapshot.took_s is not None:
+        parts.append(Content.assemble(("took ", "$quiet"), duration(snapshot.took_s)))
     ranks = f"{snapshot.alive}/{snapshot.ranks}" if snapshot.active else f"{snapshot.ranks}"
     parts.append(Content.assemble(ranks, (" rank" if snapshot.ranks == 1 else " ranks", "$quiet")))
     if snapshot.attempt > 1:

@@ -28,7 +28,7 @@ async def screenshot(
             await asyncio.wait_for(_until_read(screen), READ_TIMEOUT_S)
         await pilot.press(*keys)
         await pilot.pause(0.5)
-        return app.export_screenshot(title=f"rft watch {run.name}" if run else "rftui")
+        return app.export_screenshot(title=f"rft watch {run.name}" if run else "rftui", simplify=True)
 
 
 async def _until_read(screen: LiveScreen) -> None:

@@ -57,6 +57,7 @@ class Snapshot:
     step: int = 0
     total: int | None = None
     eta_s: float | None = None
+    took_s: float | None = None
     alive: int = 0
     ranks: int = 0
     attempt: int = 1
@@ -96,6 +97,7 @@ def take(view: RunView, columns: Mapping[str, int], now: float | None = None) ->
         eta_s=left * view.step_seconds
         if view.status == "running" and left > 0 and view.step_seconds
         else None,
+        took_s=info.ended - info.started if info.ended and info.started else None,
         alive=sum(now - rank.last_seen < ALIVE_S for rank in view.ranks.values()) if running else 0,
         ranks=max(info.nproc, len(view.ranks)),
         attempt=info.attempt,
