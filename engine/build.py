@@ -14,7 +14,7 @@ from engine.data.order import PromptOrder
 from engine.data.prompts import load_prompts
 from engine.data.types import Prompt
 from engine.evaluate import Evaluator
-from engine.events import CheckpointEvent
+from engine.events import CheckpointEvent, Status
 from engine.experience_maker import ExperienceMaker
 from engine.findings import raise_errors
 from engine.models.actor import Actor
@@ -46,7 +46,7 @@ def build_trainer(
     own = [Part("reward_fn", adapt(reward_fn, "reward_fn"))] if reward_fn else []
     scorer = Scorer(own) if own else build_scorer(config.reward)
     with telemetry.phase("load"):
-        source = load_source(config, strategy, strategy.print)
+        source = load_source(config, strategy, lambda line: _announce(strategy, telemetry, line))
         prompts = _training_prompts(config, source)
         raise_errors(check(config, world_size=strategy.world_size, dataset_size=len(prompts)))
         plan = plan_run(config, len(prompts))
@@ -68,6 +68,12 @@ def build_trainer(
         telemetry=telemetry,
         recorder=_recorder(config, run_dir, strategy, telemetry),
     )
+
+
+def _announce(strategy: Strategy, telemetry: Telemetry, line: str) -> None:
+    if strategy.rank == 0:
+        strategy.print(line)
+        telemetry.emit(Status, state="warmup", message=line)
 
 
 def _training_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:

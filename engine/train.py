@@ -17,6 +17,8 @@ from engine.config.rules import check
 from engine.config.sections import RunConfig
 from engine.findings import raise_errors
 
+PR_SET_PDEATHSIG = 1
+
 
 def main(argv: list[str] | None = None) -> int:
     """Train; returns the exit code. A failure is recorded in `errors/` of the run directory."""
@@ -73,8 +75,12 @@ def _redirect_output(run_dir: Path) -> None:
 
 def _die_with_parent() -> None:
     """Ask Linux to kill this rank when its launcher dies, so that none is left behind."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent == 1:  # the launcher was gone before the signal was bound
+        sys.exit("the launcher of this rank has died")
 
 
 if __name__ == "__main__":
