@@ -11,7 +11,6 @@ import msgspec
 
 from engine.findings import EXIT_RUN_FAILED, Finding, FindingsError, render
 
-
 EXIT_INTERRUPTED = 130
 
 

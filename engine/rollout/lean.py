@@ -99,9 +99,9 @@ class LeanDecoder:
             # Heads that share keys become queries of one head: no copy of the keys per query head.
             q = (q * self.scale).reshape(rows * kv_heads, heads // kv_heads, -1)
             attended = self._attend(q, keys, values, bias)
-            hidden = torch.addmm(hidden, attended.reshape(rows, -1), layer.output)
+            hidden.addmm_(attended.reshape(rows, -1), layer.output)
             gate, up = (self._norm(hidden, layer.post_norm) @ layer.gate_up).chunk(2, dim=-1)
-            hidden = torch.addmm(hidden, F.silu(gate).mul_(up), layer.down)
+            hidden.addmm_(F.silu(gate).mul_(up), layer.down)
         return F.linear(self._norm(hidden, self.model.model.norm.weight), self.model.lm_head.weight)
 
     def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:

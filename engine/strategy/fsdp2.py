@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,8 @@ def whole(tensor: Tensor, device: torch.device | None = None) -> Tensor:
     """A sharded tensor gathered from all ranks (on `device`, if it lives elsewhere); any other as it is."""
     if not isinstance(tensor, DTensor):
         return tensor
-    gathered: Tensor = tensor.to(device or tensor.device).full_tensor()
-    return gathered
+    moved = cast(DTensor, tensor.to(device or tensor.device))
+    return moved.full_tensor()
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
