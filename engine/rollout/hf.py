@@ -73,7 +73,6 @@ class HFEngine:
         """`awake` or `asleep`."""
         return "asleep" if self.asleep else "awake"
 
-    @torch.inference_mode()
     def generate(
         self, prompts: Sequence[Sequence[int]], params: SamplingParams, generator: torch.Generator
     ) -> list[list[Completion]]:
@@ -81,12 +80,18 @@ class HFEngine:
 
         The same prompts and generator state give the same responses.
         """
-        self.wake_up()
+        self.wake_up()  # not in inference mode, where parameters would become tensors that nothing may update
         self.work = WorkDone()
         if not prompts:
             return []
         if not all(prompts):
             raise ValueError(f"prompt {next(i for i, p in enumerate(prompts) if not p)} has no tokens")
+        with torch.inference_mode():
+            return self._generate(prompts, params, generator)
+
+    def _generate(
+        self, prompts: Sequence[Sequence[int]], params: SamplingParams, generator: torch.Generator
+    ) -> list[list[Completion]]:
         queue = PromptQueue(prompts, params.n, self.forward, self.device, self.pad_token_id)
         batch = self._new_batch(prompts, params)
         refill_at = max(1, batch.free // 4)
