@@ -10,9 +10,11 @@ ENGINE_MODULE = "engine.train"
 RUN_DIR_VARIABLE = "RFTUI_RUN_DIR"
 SHUTDOWN_TIMEOUT_S = 10
 SPIN_COUNT = "20000"
-"""How long an idle OpenMP thread spins before it sleeps. With other programs on both cores, the default made a
-quickstart step 40 times slower (13 s instead of 0.3 s); this made it 2.7 times slower. On an idle machine the two
-are equally fast."""
+"""How long an idle OpenMP thread spins before it sleeps.
+
+With other programs on both cores, the default made a quickstart step 40 times slower (13 s instead of 0.3 s);
+this value made it 2.7 times slower. On an idle machine the two are equally fast.
+"""
 
 
 @dataclass(frozen=True)
