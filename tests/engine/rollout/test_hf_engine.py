@@ -131,6 +131,16 @@ def test_looking_for_ends_rarely_changes_nothing_but_work(
         assert len(completion.token_ids) == 24 or not completion.truncated
 
 
+def test_token_zero_may_be_the_end_token() -> None:
+    results = build_engine(eos_token_ids=[0], max_batch=4).generate(
+        PROMPTS, SamplingParams(n=8, max_tokens=24), seeded()
+    )
+    assert_matches_model(build_model("qwen2"), results, PROMPTS, 1.0)
+    completions = [c for group in results for c in group]
+    assert {c.truncated for c in completions} == {True, False}
+    assert all(c.truncated == (c.token_ids[-1] != 0) and 0 not in c.token_ids[:-1] for c in completions)
+
+
 def test_min_tokens_keeps_responses_from_ending() -> None:
     params = SamplingParams(n=16, max_tokens=14, min_tokens=10)
     for max_batch in (64, 9):
