@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.config.flags import add_arguments
     from engine.config.sections import RunConfig
+    from engine.session import fit
     from engine.strategy import get_strategy
     from engine.trainer import SPMDPPOTrainer
     from engine.trajectories import TrajectorySaver
 
-__all__ = ["RunConfig", "SPMDPPOTrainer", "TrajectorySaver", "add_arguments", "get_strategy"]
+__all__ = ["RunConfig", "SPMDPPOTrainer", "TrajectorySaver", "add_arguments", "fit", "get_strategy"]
 
 _HOMES = {
     "RunConfig": "engine.config.sections",
     "SPMDPPOTrainer": "engine.trainer",
     "TrajectorySaver": "engine.trajectories",
     "add_arguments": "engine.config.flags",
+    "fit": "engine.session",
     "get_strategy": "engine.strategy",
 }
 

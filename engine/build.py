@@ -36,7 +36,9 @@ def build_trainer(
     run_dir: Path,
     strategy: Strategy,
     telemetry: Telemetry,
+    *,
     reward_fn: Callable[..., list[float]] | None = None,
+    trainer_class: type[SPMDPPOTrainer] = SPMDPPOTrainer,
 ) -> SPMDPPOTrainer:
     """A trainer ready to `fit`. `reward_fn` is used instead of the configured rewards. Collective.
 
@@ -48,13 +50,14 @@ def build_trainer(
     with telemetry.phase("load"):
         source = load_source(config, strategy, lambda line: _announce(strategy, telemetry, line))
         prompts = _training_prompts(config, source)
-        raise_errors(check(config, world_size=strategy.world_size, dataset_size=len(prompts)))
+        findings = check(config, world_size=strategy.world_size, dataset_size=len(prompts))
+        raise_errors(f for f in findings if not (own and f.id == "reward.missing"))
         plan = plan_run(config, len(prompts))
         models = _models(config, source, strategy, plan)
         strategy.setup_inference_engine(_engine(config, source, strategy))
     maker = ExperienceMaker(strategy, source.tokenizer, scorer)
     held_out = _held_out_prompts(config, source)
-    return SPMDPPOTrainer(
+    return trainer_class(
         config,
         run_dir=run_dir,
         strategy=strategy,

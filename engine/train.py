@@ -35,27 +35,13 @@ def main(argv: list[str] | None = None) -> int:
         config = resolve(layers_from_command_line(argv)).config
         raise_errors(check(config, world_size=int(os.environ.get("WORLD_SIZE", "1"))))
         run_dir = run_dir or _own_run_dir(config)
-        return _train(config, run_dir)
+        # Imported here so that a wrong configuration is reported without waiting for torch.
+        from engine.session import fit
+
+        fit(config, run_dir)
+        return 0
     except BaseException as error:
         return failure.report(error, run_dir)
-
-
-def _train(config: RunConfig, run_dir: Path) -> int:
-    # Imported here so that a wrong configuration is reported without waiting for torch.
-    from engine.build import build_trainer
-    from engine.strategy import get_strategy
-    from engine.telemetry import Telemetry
-
-    strategy = get_strategy(config)
-    run_dir = Path(strategy.broadcast_object(str(run_dir)))
-    telemetry = Telemetry(run_dir, strategy.rank, strategy.world_size, strategy.device)
-    try:
-        trainer = build_trainer(config, run_dir, strategy, telemetry)
-        strategy.print(f"{trainer.fit()} at step {trainer.state.step}")
-    finally:
-        telemetry.close()
-    strategy.close()
-    return 0
 
 
 def _own_run_dir(config: RunConfig) -> Path:

@@ -1,0 +1,36 @@
+"""Training from Python: what `python -m engine.train` does once it has a configuration."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.build import build_trainer
+from engine.config.sections import RunConfig
+from engine.strategy import get_strategy
+from engine.telemetry import Telemetry
+from engine.trainer import SPMDPPOTrainer
+
+
+def fit(
+    config: RunConfig,
+    run_dir: Path | str,
+    *,
+    reward_fn: Callable[..., list[float]] | None = None,
+    trainer_class: type[SPMDPPOTrainer] = SPMDPPOTrainer,
+) -> SPMDPPOTrainer:
+    """Train on this rank, together with the others of torchrun, or alone; returns the trainer once done.
+
+    `reward_fn(responses, labels)` replaces the configured rewards; `trainer_class` may override
+    `compute_advantages`. Rank 0's `run_dir` counts. Raises FindingsError for what is wrong with the inputs.
+    """
+    strategy = get_strategy(config)
+    run_dir = Path(strategy.broadcast_object(str(run_dir)))
+    telemetry = Telemetry(run_dir, strategy.rank, strategy.world_size, strategy.device)
+    try:
+        trainer = build_trainer(
+            config, run_dir, strategy, telemetry, reward_fn=reward_fn, trainer_class=trainer_class
+        )
+        strategy.print(f"{trainer.fit()} at step {trainer.state.step}")
+    finally:
+        telemetry.close()
+    strategy.close()
+    return trainer
