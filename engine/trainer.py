@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from engine.data.types import Prompt
 from engine.evaluate import Evaluator
 from engine.events import Alert, Status
 from engine.experience_maker import ExperienceMaker, Rollout
+from engine.findings import Finding, render
 from engine.metrics import reduce_stats, rollout_metrics
 from engine.models.actor import Actor
 from engine.models.logprob_pass import compute_logprobs
@@ -31,8 +33,8 @@ from engine.policy_update import PolicyUpdate
 from engine.recorder import Recorder
 from engine.rollout.base import SamplingParams
 from engine.schedule import Plan
+from engine.step_check import findings_of
 from engine.strategy import Strategy
-from engine.sync_check import sync_finding
 from engine.telemetry import Telemetry
 from engine.throughput import throughput_metrics
 from engine.train_state import TrainState
@@ -98,6 +100,7 @@ class SPMDPPOTrainer:
         self.generator = torch.Generator(strategy.device)
         self.generator.manual_seed(config.run.seed * 1_000_003 + strategy.rank)
         self._saved_step = -1
+        self._alerts: dict[str, Finding] = {}
 
     def fit(self) -> str:
         """Train to the end, or to a stop request. Returns `finished` or `stopped`."""
@@ -219,10 +222,18 @@ class SPMDPPOTrainer:
         )
 
     def _check(self, steps: Sequence[dict[str, float]]) -> None:
-        finding = sync_finding(steps[0], bf16=self.config.model.bf16)
-        if finding is not None and self.strategy.rank == 0:
-            self.telemetry.emit(Alert, state="raised", finding=finding, step=self.state.step)
-            self.strategy.print(f"warning: {finding.cause}")
+        """Raise an alert for what is wrong now and was not before; clear it when it is over."""
+        found = {f.id: f for metrics in steps for f in findings_of(metrics, bf16=self.config.model.bf16)}
+        for finding in [f for id, f in found.items() if id not in self._alerts]:
+            self._alert("raised", finding)
+            self.strategy.print(render(finding))
+        for finding in [f for id, f in self._alerts.items() if id not in found]:
+            self._alert("cleared", finding)
+        self._alerts = found
+
+    def _alert(self, state: Literal["raised", "cleared"], finding: Finding) -> None:
+        if self.strategy.rank == 0:
+            self.telemetry.emit(Alert, state=state, finding=finding, step=self.state.step)
 
     # --- between iterations ----------------------------------------------------------------------------
 
