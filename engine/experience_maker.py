@@ -58,10 +58,9 @@ class ExperienceMaker:
         ]
 
     def score(self, prompts: Sequence[Prompt], experiences: list[Experience], n: int) -> Rollout:
-        """Decode and score responses; `experiences` holds n for each prompt."""
-        responses = self.tokenizer.batch_decode(
-            [e.response_ids for e in experiences], skip_special_tokens=True
-        )
+        """Decode and score responses; `experiences` holds n for each prompt, and may be empty."""
+        # One by one, because `batch_decode([])` of transformers 5 is one empty text.
+        responses = [self.tokenizer.decode(e.response_ids, skip_special_tokens=True) for e in experiences]
         owners = [prompt for prompt in prompts for _ in range(n)]
         scores = self.scorer.score(
             responses,

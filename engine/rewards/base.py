@@ -43,8 +43,13 @@ class Scorer:
     def score(
         self, responses: list[str], labels: list[Any], prompts: list[str], references: list[Any]
     ) -> Scores:
-        """Score responses; all four lists are aligned. Raises `FindingsError` (`reward.bad-result`,
-        `reward.fn-raised`) when a function fails or returns anything but one finite number per response."""
+        """Score responses; all four lists are aligned. Without responses no function is called.
+
+        Raises `FindingsError` (`reward.bad-result`, `reward.fn-raised`) when a function fails or returns
+        anything but one finite number per response.
+        """
+        if not responses:
+            return Scores([], {part.name: [] for part in self.parts})
         values = {
             part.name: call(part.fn, part.name, responses, labels, prompts=prompts, references=references)
             for part in self.parts

@@ -100,7 +100,7 @@ def test_gsm8k_preset_on_a_tiny_model(shared: Path, model: Path, tmp_path: Path)
         *("--prompt_data", str(gsm8k / "train.jsonl"), "--eval_data", str(gsm8k / "test.jsonl")),
         *("--rollout_batch_size", "4", "--n_samples_per_prompt", "4", "--train_batch_size", "16"),
         *("--prompt_max_len", "800", "--max_len", "816", "--generate_max_len", "16"),
-        *("--max_samples", "64", "--max_eval_samples", "5", "--max_steps", "2"),
+        *("--max_samples", "64", "--max_eval_samples", "1", "--max_steps", "2"),
         *("--micro_train_batch_size", "2", "--init_kl_coef", "0.01"),
         nproc=2,
     )

@@ -48,6 +48,13 @@ def test_negative_weights_and_no_responses() -> None:
     assert score(scorer("exact"), []).total == []
 
 
+def test_no_function_is_called_without_responses(tmp_path: Path) -> None:
+    """A rank without a share of a small evaluation set has none."""
+    path = write(tmp_path, "def f(responses, labels): return [1 / len(responses)] * len(responses)")
+    scores = score(scorer("exact", f"{path}:f"), [])
+    assert scores == Scores([], {"exact": [], f"{path}:f": []})
+
+
 def test_the_prompt_is_not_scored() -> None:
     s = scorer("gsm8k,exact")
     assert s.score(["I do not know"], ["72"], ["Answer like \\boxed{72}: #### 72"], [None]).total == [0.0]
