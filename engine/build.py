@@ -120,7 +120,11 @@ def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Pl
         strategy.prepare_model(reference, trainable=False)
     optim = config.optim
     optimizer = torch.optim.AdamW(
-        actor.parameters(), lr=optim.actor_learning_rate, betas=optim.adam_betas, weight_decay=optim.l2
+        actor.parameters(),
+        lr=optim.actor_learning_rate,
+        betas=optim.adam_betas,
+        weight_decay=optim.l2,
+        fused=True,
     )
     scheduler = make_scheduler(optimizer, optim, plan.total_steps)
     return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)

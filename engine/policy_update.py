@@ -17,6 +17,7 @@ from engine.data.batching import agree_on_count, make_micro_batches
 from engine.data.experience import Experience, collate, pad_rows, present
 from engine.metrics import METRIC_NAMES, reduce_stats
 from engine.models.actor import Actor
+from engine.models.logprob_pass import prompts_of
 from engine.strategy import Strategy
 
 
@@ -63,6 +64,7 @@ class PolicyUpdate:
         budget = self.config.batch.max_tokens_per_micro_batch
         batches = make_micro_batches(
             [len(e) for e in experiences],
+            prompts_of(self.actor, experiences),
             max_sequences=self.config.batch.micro_train_batch_size,
             max_tokens=budget,
         )
@@ -79,7 +81,9 @@ class PolicyUpdate:
     ) -> None:
         """Forward and backward of one micro-batch; an empty one adds zero but joins every collective."""
         algorithm = self.config.algorithm
-        batch = collate(experiences, self.pad_token_id, self.strategy.device)
+        batch = collate(
+            experiences, self.pad_token_id, self.strategy.device, share_prompts=self.actor.shares_prompts
+        )
         mask = batch.mask
         flat_logprobs, flat_entropy = self.actor(batch, entropy_grad=algorithm.entropy_coef > 0)
         logprobs, entropy = batch.unflatten(flat_logprobs), batch.unflatten(flat_entropy)
@@ -130,8 +134,10 @@ class PolicyUpdate:
 
     @staticmethod
     def _old_logprobs(experiences: list[Experience], logprobs: Tensor, mask: Tensor) -> Tensor:
-        if experiences and experiences[0].old_logprobs is not None:
-            return pad_rows([present(e.old_logprobs) for e in experiences], mask)
+        # Two epochs in one step: a micro-batch may mix responses met before in this step with new ones.
+        stored = [e.old_logprobs for e in experiences if e.old_logprobs is not None]
+        if stored and len(stored) == len(experiences):
+            return pad_rows(stored, mask)
         old = logprobs.detach()
         rows = old.cpu()
         for i, e in enumerate(experiences):

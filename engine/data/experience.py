@@ -1,10 +1,12 @@
-"""One `Experience` per response, of variable length, and the padded micro-batch built from several."""
+"""One `Experience` per response, of variable length, and the micro-batch built from several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from engine.data.prompt_layout import PromptLayout, lay_out
 
 
 @dataclass(slots=True)
@@ -26,17 +28,18 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Sequences padded on the right for one forward pass.
+    """Token ids for one forward pass, and where its log-probabilities are.
 
-    `input_ids` [B, S]; `mask` [B, T] marks response tokens; `positions` [N] indexes the flattened [B·S]
-    hidden states that predict the `targets` [N], the response tokens in row order. Because padding is on
-    the right, causal attention never sees it and no attention mask is needed.
+    `mask` [B, T] marks response tokens; `positions` [N] indexes the flattened hidden states that predict the
+    `targets` [N], the response tokens in row order. `input_ids` is [1, tokens] with a `layout` that shares
+    prompts; without one it is [B, S], padded on the right, where causal attention never sees padding.
     """
 
     input_ids: Tensor
     mask: Tensor
     positions: Tensor
     targets: Tensor
+    layout: PromptLayout | None = None
 
     def unflatten(self, values: Tensor) -> Tensor:
         """Per-token values [N] to [B, T], zero where there is no token."""
@@ -44,22 +47,66 @@ class MicroBatch:
         return padded.masked_scatter(self.mask, values)
 
 
-def collate(experiences: Sequence[Experience], pad_token_id: int, device: torch.device) -> MicroBatch:
-    """Pad sequences on the right. No experience at all gives one row of padding with an empty mask."""
-    width = max((len(e) for e in experiences), default=1)
-    rows = max(len(experiences), 1)
-    input_ids = torch.full((rows, width), pad_token_id)
-    mask = torch.zeros(rows, max((len(e.response_ids) for e in experiences), default=1), dtype=torch.bool)
-    positions: list[Tensor] = []
+def collate(
+    experiences: Sequence[Experience], pad_token_id: int, device: torch.device, *, share_prompts: bool
+) -> MicroBatch:
+    """The micro-batch of some responses. None at all gives a token of padding and an empty mask.
+
+    The last token of a response predicts nothing, so it is not forwarded.
+    """
+    if not experiences:
+        one, nothing = torch.full((1, 1), pad_token_id), torch.zeros(0, dtype=torch.long)
+        return _on(device, one, torch.zeros(1, 1, dtype=torch.bool), nothing, nothing)
+    mask = torch.zeros(len(experiences), max(len(e.response_ids) for e in experiences), dtype=torch.bool)
     for row, e in enumerate(experiences):
-        tokens = torch.tensor([*e.prompt_ids, *e.response_ids])
-        input_ids[row, : len(tokens)] = tokens
         mask[row, : len(e.response_ids)] = True
+    targets = torch.tensor([token for e in experiences for token in e.response_ids])
+    if share_prompts:
+        return _shared(experiences, mask, targets, device)
+    width = max(len(e) for e in experiences) - 1
+    input_ids = torch.full((len(experiences), width), pad_token_id)
+    positions: list[int] = []
+    for row, e in enumerate(experiences):
+        input_ids[row, : len(e) - 1] = torch.tensor([*e.prompt_ids, *e.response_ids[:-1]])
         first = row * width + len(e.prompt_ids) - 1
-        positions.append(torch.arange(first, first + len(e.response_ids)))
-    flat = torch.cat(positions) if positions else torch.zeros(0, dtype=torch.long)
-    targets = input_ids.flatten()[flat + 1]
-    return MicroBatch(*(t.to(device) for t in (input_ids, mask, flat, targets)))
+        positions += range(first, first + len(e.response_ids))
+    return _on(device, input_ids, mask, torch.tensor(positions), targets)
+
+
+def _shared(
+    experiences: Sequence[Experience], mask: Tensor, targets: Tensor, device: torch.device
+) -> MicroBatch:
+    """Every distinct prompt once, then the responses."""
+    rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(e.prompt_ids for e in experiences))}
+    tokens = [token for prompt in rows for token in prompt]
+    ends = {}
+    end = 0
+    for prompt in rows:
+        end += len(prompt)
+        ends[prompt] = end - 1
+    positions: list[int] = []
+    for e in experiences:
+        positions.append(ends[e.prompt_ids])
+        positions += range(len(tokens), len(tokens) + len(e.response_ids) - 1)
+        tokens += e.response_ids[:-1]
+    layout = lay_out(
+        [len(prompt) for prompt in rows],
+        [len(e.response_ids) - 1 for e in experiences],
+        [rows[e.prompt_ids] for e in experiences],
+        device,
+    )
+    return _on(device, torch.tensor([tokens]), mask, torch.tensor(positions), targets, layout)
+
+
+def _on(
+    device: torch.device,
+    input_ids: Tensor,
+    mask: Tensor,
+    positions: Tensor,
+    targets: Tensor,
+    layout: PromptLayout | None = None,
+) -> MicroBatch:
+    return MicroBatch(input_ids.to(device), mask.to(device), positions.to(device), targets.to(device), layout)
 
 
 def pad_rows(rows: Sequence[Tensor], like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from engine.data.experience import MicroBatch
 from engine.models.logprobs import chunked_logprobs
+from engine.models.shared_prompts import share_prompts
 
 
 class Actor(nn.Module):
@@ -21,12 +22,12 @@ class Actor(nn.Module):
         self.model = model
         self.temperature = temperature
         self.chunk_size = chunk_size
+        self.shares_prompts = share_prompts(model)
         disable_dropout(model)
 
     def forward(self, batch: MicroBatch, *, entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probabilities at the sampling temperature and entropies, both [N] over response tokens."""
-        output = self.model.base_model(input_ids=batch.input_ids, use_cache=False)
-        hidden = output.last_hidden_state.flatten(0, 1)[batch.positions]
+        hidden = self._hidden(batch).flatten(0, 1)[batch.positions]
         return chunked_logprobs(
             hidden,
             batch.targets,
@@ -35,6 +36,15 @@ class Actor(nn.Module):
             chunk_size=self.chunk_size,
             entropy_grad=entropy_grad,
         )
+
+    def _hidden(self, batch: MicroBatch) -> Tensor:
+        extra: dict[str, Any] = {}
+        if batch.layout is not None:
+            extra = {"position_ids": batch.layout.position_ids, "prompt_layout": batch.layout}
+        hidden: Tensor = self.model.base_model(
+            input_ids=batch.input_ids, use_cache=False, **extra
+        ).last_hidden_state
+        return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The model's own output head, with the scalings some families put after it."""

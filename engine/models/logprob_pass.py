@@ -21,12 +21,20 @@ def compute_logprobs(
     micro_batch_size: int,
 ) -> list[Tensor]:
     """One 1-D CPU tensor per experience, over its response tokens. Collective."""
-    batches = make_micro_batches([len(e) for e in experiences], max_sequences=micro_batch_size)
+    batches = make_micro_batches(
+        [len(e) for e in experiences], prompts_of(actor, experiences), max_sequences=micro_batch_size
+    )
     result: list[Tensor] = [torch.empty(0)] * len(experiences)
     for indices in agree_on_count(batches, lambda n: int(strategy.all_reduce_number(n, "max"))):
-        batch = collate([experiences[i] for i in indices], pad_token_id, strategy.device)
+        chosen = [experiences[i] for i in indices]
+        batch = collate(chosen, pad_token_id, strategy.device, share_prompts=actor.shares_prompts)
         logprobs, _ = actor(batch)
         lengths = [len(experiences[i].response_ids) for i in indices]
         for i, row in zip(indices, logprobs.cpu().split(lengths), strict=True):
             result[i] = row
     return result
+
+
+def prompts_of(actor: Actor, experiences: Sequence[Experience]) -> list[tuple[int, ...]] | None:
+    """What micro-batches should keep together: responses to one prompt, if `actor` forwards it only once."""
+    return [e.prompt_ids for e in experiences] if actor.shares_prompts else None

@@ -26,7 +26,7 @@ def batch(seed: int) -> MicroBatch:
     """Two responses of five tokens, the same on every rank."""
     tokens = torch.randint(0, 61, (2, 8), generator=torch.Generator().manual_seed(seed)).tolist()
     experiences = [Experience(tuple(t[:3]), t[3:], torch.zeros(5), truncated=False) for t in tokens]
-    return collate(experiences, 0, torch.device("cpu"))
+    return collate(experiences, 0, torch.device("cpu"), share_prompts=True)
 
 
 def train(actor: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:

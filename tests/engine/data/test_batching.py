@@ -34,3 +34,9 @@ def test_a_rank_with_fewer_splits_then_fills_up() -> None:
     assert len(agreed) == 4
     assert sorted(i for b in agreed for i in b) == [0, 1, 2]
     assert agree_on_count([], lambda n: 2) == [[], []]
+
+
+def test_responses_to_a_prompt_stay_together() -> None:
+    batches = make_micro_batches([5, 9, 7, 3, 9, 1], ["a", "b", "a", "b", "c", "a"], max_sequences=3)
+    assert batches == [[1, 3, 4], [2, 0, 5]]
+    assert make_micro_batches([5, 9, 7, 3], ["a", "b", "a", "b"], max_tokens=18) == [[1, 3], [2, 0]]
