@@ -171,7 +171,8 @@ def test_stop_finishes_the_step_and_saves(flags: list[str], tmp_path: Path) -> N
 @pytest.mark.dist
 def test_two_epochs_may_make_one_step(flags: list[str], tmp_path: Path) -> None:
     """RBS·n·epochs = TBS: every response is in the step twice, in whichever micro-batches."""
-    train(tmp_path, *flags, "--max_epochs", "2", "--train_batch_size", "32", "--max_steps", "2")
+    twice = ("--max_epochs", "2", "--train_batch_size", "32", "--max_steps", "2")
+    train(tmp_path, *flags, *twice, "--max_tokens_per_micro_batch", "70")
     steps = metrics_by_step(tmp_path)
     assert set(steps) == {1, 2}
     assert steps[2]["policy/ratio_max"] == pytest.approx(1.0, abs=1e-5)
