@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from engine.config.sections import RunConfig
-from engine.findings import EXIT_BAD_INPUT, Finding, FindingsError, Fix
+from engine.findings import Finding, FindingsError, Fix
 from engine.strategy import Strategy
 from engine.toy.model import ensure_model
 
 TOY_PREFIX = "toy:"
+
+_REFUSALS = (OSError, ValueError, ImportError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -22,26 +25,37 @@ class ModelSource:
     """A pretrained model on disk or in the hub's cache."""
 
     name: str
+    config: Any
+    generation: GenerationConfig
     tokenizer: Any
     eos_token_ids: tuple[int, ...]
     pad_token_id: int
     trust_remote_code: bool
 
     def load(self, dtype: torch.dtype) -> Any:
-        """A new copy of the model in `dtype`, in host memory, with SDPA wherever the family has it."""
-        return AutoModelForCausalLM.from_pretrained(
-            self.name,
-            dtype=dtype,
-            trust_remote_code=self.trust_remote_code,
-        )
+        """A new copy of the model in `dtype`, in host memory, with SDPA wherever the family has it.
+
+        Raises FindingsError (model.not-loadable, model.missing-weights).
+        """
+        try:
+            model, info = AutoModelForCausalLM.from_pretrained(
+                self.name,
+                dtype=dtype,
+                trust_remote_code=self.trust_remote_code,
+                output_loading_info=True,
+            )
+        except _REFUSALS as error:
+            raise FindingsError([_not_loadable(self.name, error)]) from error
+        if info["missing_keys"]:  # transformers would go on with random weights in their place
+            raise FindingsError([_missing_weights(self.name, sorted(info["missing_keys"]))])
+        return model
 
     def save_assets(self, folder: Path) -> None:
         """Configuration, generation settings and tokenizer, as a Hugging Face folder has them."""
         self.tokenizer.save_pretrained(folder)
-        AutoConfig.from_pretrained(self.name, trust_remote_code=self.trust_remote_code).save_pretrained(
-            folder
-        )
-        _generation_config(self.name).save_pretrained(folder)
+        self.config.save_pretrained(folder)
+        # Not `save_pretrained`, which refuses settings that some published models have.
+        self.generation.to_json_file(folder / "generation_config.json")
 
 
 def recompute_activations(model: Any) -> None:
@@ -64,12 +78,14 @@ def load_source(config: RunConfig, strategy: Strategy, progress: Callable[[str],
         name = str(_toy_folder(name.removeprefix(TOY_PREFIX), strategy, progress))
     trust = config.model.trust_remote_code
     try:
+        model_config = AutoConfig.from_pretrained(name, trust_remote_code=trust)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust)
-        eos = _eos_token_ids(_generation_config(name), tokenizer)
-    except (OSError, ValueError) as error:
-        raise FindingsError([_not_loadable(name, error)], EXIT_BAD_INPUT) from error
+        generation = _generation_config(name, model_config)
+        eos = _eos_token_ids(generation, tokenizer)
+    except _REFUSALS as error:
+        raise FindingsError([_not_loadable(name, error)]) from error
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0]
-    return ModelSource(name, tokenizer, eos, pad, trust)
+    return ModelSource(name, model_config, generation, tokenizer, eos, pad, trust)
 
 
 def _toy_folder(name: str, strategy: Strategy, progress: Callable[[str], None]) -> Path:
@@ -79,11 +95,11 @@ def _toy_folder(name: str, strategy: Strategy, progress: Callable[[str], None]) 
     return ensure_model(name, progress)
 
 
-def _generation_config(name: str) -> GenerationConfig:
+def _generation_config(name: str, model_config: Any) -> GenerationConfig:
     try:
         return GenerationConfig.from_pretrained(name)
     except OSError:
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(name))
+        return GenerationConfig.from_model_config(model_config)
 
 
 def _eos_token_ids(generation: GenerationConfig, tokenizer: Any) -> tuple[int, ...]:
@@ -106,4 +122,15 @@ def _not_loadable(name: str, error: Exception) -> Finding:
         fixes=(
             Fix("Give a folder with config.json, weights and tokenizer, or a hub id that can be reached."),
         ),
+    )
+
+
+def _missing_weights(name: str, missing: list[str]) -> Finding:
+    return Finding(
+        id="model.missing-weights",
+        severity="error",
+        cause=f"model.pretrain = {name!r} lacks {len(missing)} of the weights its configuration calls for.",
+        evidence=tuple(missing[:4]),
+        param="model.pretrain",
+        fixes=(Fix("Give a causal language model with all its weights, not another kind of model."),),
     )
