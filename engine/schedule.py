@@ -23,7 +23,6 @@ class Plan:
     rollouts: int
     steps: int
     total_steps: int
-    iterations_per_episode: float
 
     @property
     def on_policy(self) -> bool:
@@ -40,7 +39,7 @@ def plan_run(config: RunConfig, n_prompts: int) -> Plan:
     total = optim.num_episodes * rollouts_per_episode // rollouts * steps
     if optim.max_steps is not None:
         total = min(total, optim.max_steps)
-    return Plan(rollouts, steps, total, rollouts_per_episode / rollouts)
+    return Plan(rollouts, steps, total)
 
 
 def make_scheduler(optimizer: Optimizer, optim: OptimSection, total_steps: int) -> LambdaLR:

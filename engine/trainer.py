@@ -114,7 +114,7 @@ class SPMDPPOTrainer:
     def train_iteration(self) -> None:
         """Rollouts with the present weights, the optimizer steps they are good for, weights to the engine."""
         started = time.perf_counter()
-        first_step = self.state.step + 1
+        first_step, first_episode = self.state.step + 1, self.state.order.episode + 1
         self.telemetry.step = first_step
         rollouts = [self._rollout() for _ in range(self.plan.rollouts)]
         shaped = self._advantages(rollouts)
@@ -133,7 +133,7 @@ class SPMDPPOTrainer:
         self.recorder.line(self.state.step, self.plan.total_steps, steps[-1])
         self._check(steps)
         self._evaluate_if_due(first_step)
-        self._save_if_due(first_step)
+        self._save_if_due(first_step, first_episode)
 
     def compute_advantages(self, rewards: Tensor) -> Tensor:
         """Advantages [G, n] of shaped rewards [G, n], by the configured estimator."""
@@ -280,12 +280,10 @@ class SPMDPPOTrainer:
         shown = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.strategy.print(f"step {self.state.step} {shown}")
 
-    def _save_if_due(self, first_step: int) -> None:
-        checkpoint, plan = self.config.checkpoint, self.plan
-        episode_steps = round(checkpoint.save_interval * plan.iterations_per_episode * plan.steps)
-        if _due(checkpoint.save_steps or 0, first_step, self.state.step) or _due(
-            episode_steps, first_step, self.state.step
-        ):
+    def _save_if_due(self, first_step: int, first_episode: int) -> None:
+        checkpoint, state = self.config.checkpoint, self.state
+        by_steps = _due(checkpoint.save_steps or 0, first_step, state.step)
+        if by_steps or _due(checkpoint.save_interval, first_episode, state.order.episode):
             self._save()
 
     def _save(self) -> None:
@@ -318,6 +316,6 @@ class SPMDPPOTrainer:
         return self.strategy.all_reduce(value, "sum")
 
 
-def _due(interval: int, first_step: int, last_step: int) -> bool:
-    """Whether a multiple of `interval` lies in first_step … last_step; 0 is never."""
-    return interval > 0 and last_step // interval > (first_step - 1) // interval
+def _due(interval: int, first: int, last: int) -> bool:
+    """Whether a multiple of `interval` (steps or episodes) lies in first … last; 0 is never."""
+    return interval > 0 and last // interval > (first - 1) // interval

@@ -179,6 +179,16 @@ def test_two_epochs_may_make_one_step(flags: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.dist
+def test_saves_by_episodes_even_where_a_step_spans_several(flags: list[str], tmp_path: Path) -> None:
+    several = ("--rollout_batch_size", "40", "--train_batch_size", "320", "--micro_rollout_batch_size", "160")
+    train(tmp_path, *flags, *several, "--num_episodes", "4", "--save_steps", "1000", "--save_interval", "1")
+    saved = [
+        e.step for e in read_events(tmp_path) if isinstance(e, CheckpointEvent) and e.state == "complete"
+    ]
+    assert saved == [1, 2]
+
+
+@pytest.mark.dist
 def test_zero_learning_rate_changes_nothing(flags: list[str], model: Path, tmp_path: Path) -> None:
     train(tmp_path / "run", *flags, "--actor_learning_rate", "0", "--max_steps", "2")
     before = AutoModelForCausalLM.from_pretrained(model)
