@@ -249,7 +249,7 @@ class SPMDPPOTrainer:
         self.telemetry.take_seconds()
 
     def _resume(self) -> None:
-        path = self.checkpoints.latest(self.config.checkpoint.ckpt_path)
+        path = self.checkpoints.to_resume_from(self.config.checkpoint.ckpt_path)
         if path is None:
             self.strategy.print("no complete checkpoint to resume from: starting at step 0")
             self._status("resumed")

@@ -22,6 +22,7 @@ from engine.checkpoint.tensors import (
     checkpoint_tensors,
     saved_tensors,
 )
+from engine.findings import Finding, FindingsError, Fix
 
 GB = 10**9
 
@@ -73,6 +74,19 @@ class CheckpointManager:
         if layout.read_manifest(place) is not None:
             return place
         return next(reversed(layout.complete_steps(place).values()), None)
+
+    def to_resume_from(self, ckpt_path: str | None) -> Path | None:
+        """What `load_checkpoint` goes on from, as rank 0 sees it: ranks must not differ. Collective.
+
+        None where nothing is saved yet. Raises FindingsError (checkpoint.not-found) where `ckpt_path` names
+        another place than `root` and there is no complete checkpoint: a new start was not asked for.
+        """
+        box = [self.latest(ckpt_path) if self.rank == 0 else None]
+        if self.world_size > 1:
+            dist.broadcast_object_list(box, src=0)
+        if box[0] is None and ckpt_path and Path(ckpt_path).resolve() != self.root.resolve():
+            raise FindingsError([_not_found(ckpt_path)])
+        return box[0]
 
     # --- saving ---------------------------------------------------------------------------------------
 
@@ -233,3 +247,16 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _not_found(ckpt_path: str) -> Finding:
+    place = Path(ckpt_path)
+    near = layout.complete_steps(place.parent)
+    fixes = [Fix(f"use {path}", set={"checkpoint.ckpt_path": str(path)}) for path in reversed(near.values())]
+    return Finding(
+        id="checkpoint.not-found",
+        severity="error",
+        cause=f"There is no complete checkpoint at ckpt_path = {ckpt_path} (looked in {place.absolute()}).",
+        param="checkpoint.ckpt_path",
+        fixes=(*fixes[:3], Fix("or start a new run: leave load_checkpoint out")),
+    )

@@ -281,7 +281,9 @@ class CheckpointSection(Section):
     ckpt_path: str | None = param(
         None, "Checkpoint (or directory of them) to resume from; default: save_path."
     )
-    load_checkpoint: bool = param(False, "Resume from ckpt_path if a complete checkpoint is there.")
+    load_checkpoint: bool = param(
+        False, "Resume from ckpt_path; without one, from save_path if it holds a checkpoint."
+    )
     save_interval: int = param(1, "Save every this many episodes; 0: only at the end.", unit="episodes", ge=0)
     save_steps: int | None = param(None, "Also save every this many optimizer steps.", unit="steps", gt=0)
     max_ckpt_num: int = param(3, "Keep at most this many checkpoints.", gt=0)

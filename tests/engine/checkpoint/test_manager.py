@@ -141,6 +141,17 @@ def test_only_complete_ones_are_listed(tmp_path: Path) -> None:
     assert (tmp_path / "notes.trash").exists()
 
 
+def test_a_named_checkpoint_that_is_not_there_is_no_new_start(tmp_path: Path) -> None:
+    made = manager(tmp_path)
+    assert made.to_resume_from(None) is None
+    assert made.to_resume_from(str(tmp_path)) is None
+    actor = tiny_actor()
+    save(made, 3, actor, adamw(actor))
+    assert made.to_resume_from(None) == tmp_path / "step-3"
+    with pytest.raises(FindingsError, match=r"checkpoint.not-found(.|\n)*use .*step-3"):
+        made.to_resume_from(str(tmp_path / "step-4"))
+
+
 def test_one_replaced_halfway_comes_back(tmp_path: Path) -> None:
     actor = tiny_actor()
     path = save(manager(tmp_path), 7, actor, adamw(actor))
