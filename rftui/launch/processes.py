@@ -1,6 +1,7 @@
 """Processes of a run: starting one that dies with its parent, finding and ending what is left of a run."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -14,6 +15,8 @@ import psutil
 
 from rftui.launch.command import RUN_DIR_VARIABLE
 
+LOCK_FILE = "supervisor.lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -80,14 +83,19 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 def lock(run_dir: Path) -> int | None:
     """Take the run for this process and the children that inherit the descriptor; None if another has it.
 
-    Held by a run's supervisor as long as it lives, so two can never work in one directory.
+    Held by a run's supervisor as long as it lives, so two can never work in one directory. It is a file
+    opened for writing because NFS locks nothing else. Where a file system has no locks, `run.json` must do.
     """
-    fd = os.open(run_dir, os.O_RDONLY)
+    fd = os.open(run_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         return None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(fd)
+            raise
     return fd
 
 
