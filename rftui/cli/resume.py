@@ -10,10 +10,8 @@ from diagnostics.hardware import detect
 from rftui.cli.attend import PARAMETERS, Foreground, Sets, Wait, attend, override_layers
 from rftui.cli.options import AsJson, RunsDir, runs_folder
 from rftui.cli.report import print_findings
-from rftui.launch.processes import lock
 from rftui.launch.resume import open_attempt, prepare_resume, saved_steps
-from rftui.launch.start import already_supervised
-from rftui.runs.info import ACTIVE, effective_status
+from rftui.launch.start import take_over
 from rftui.runs.rundir import RunDir, default_runs_dir, find
 
 app = typer.Typer(add_completion=False)
@@ -35,12 +33,8 @@ def resume(
     """
     folder = runs_folder(runs_dir)
     run = RunDir(find(folder, name).path.resolve())
-    fd = lock(run.path)
-    if fd is None:
-        raise already_supervised(run)
+    fd = take_over(run)
     try:
-        if effective_status(run.read_info()) in ACTIVE:  # supervised from another machine
-            raise already_supervised(run)
         if (cwd := Path(run.read_info().cwd)).is_dir():
             os.chdir(cwd)
         prepared = prepare_resume(run, override_layers(context.args, sets, source="resume"), detect())

@@ -7,8 +7,8 @@ import typer
 from engine.findings import EXIT_OK, EXIT_RUN_FAILED
 from rftui.cli.options import RunsDir, runs_folder
 from rftui.launch import stop as stopping
-from rftui.runs.info import effective_status
 from rftui.runs.rundir import RunDir, find
+from rftui.runs.view import present_status
 
 app = typer.Typer(add_completion=False)
 
@@ -27,7 +27,7 @@ def stop(
     """
     found = find(runs_folder(runs_dir), name)
     run = RunDir(found.path.resolve())
-    status = effective_status(run.read_info())
+    status = present_status(run)
     if status == "lost":
         killed = stopping.bury(run)
         print(f"{run.name} had lost its supervisor; killed {len(killed)} processes that were left of it.")

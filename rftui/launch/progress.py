@@ -6,8 +6,9 @@ from typing import Any
 
 from engine.events import Alert, AnyEvent, CheckpointEvent, Metric, Phase, Status
 from rftui.runs.follow import EventFollower
-from rftui.runs.info import ACTIVE, effective_status
+from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir
+from rftui.runs.view import present_status
 
 MIN_INTERVAL_S = 1.0
 POLL_S = 0.2
@@ -45,7 +46,7 @@ class Progress:
 
     def wait(self) -> str:
         """Follow until the run has ended; returns its final status."""
-        while (status := effective_status(self.run.read_info())) in ("planned", *ACTIVE):
+        while (status := present_status(self.run)) in ACTIVE:
             self.poll()
             time.sleep(POLL_S)
         self.finish()
@@ -57,7 +58,7 @@ class Progress:
         started = info.started or info.created
         result = {
             "name": info.name,
-            "status": effective_status(info),
+            "status": present_status(self.run),
             "steps": self.step,
             "eval": self.eval,
             "seconds": round((info.ended or time.time()) - started, 3),

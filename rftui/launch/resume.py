@@ -10,7 +10,8 @@ from engine.config.load import Layer, layer_from_yaml
 from engine.config.sections import RunConfig
 from rftui.launch.prepare import Prepared, Problems, prepare
 from rftui.launch.processes import kill_processes_of
-from rftui.launch.start import write_config
+from rftui.launch.start import not_written, write_config
+from rftui.runs.info import answer_for
 from rftui.runs.rundir import RunDir
 
 
@@ -28,17 +29,21 @@ def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) 
 
 
 def open_attempt(run: RunDir, prepared: Prepared) -> None:
-    """Make the run ready for its next supervisor."""
-    run.control_path.unlink(missing_ok=True)
-    for error in run.errors_dir.glob("rank-*.json"):
-        error.unlink()
-    write_config(run, prepared)
+    """Make the run ready for its next supervisor; a directory that cannot be written to is a finding."""
     info = run.read_info()
     info.attempt += 1
     info.nproc = prepared.nproc
     info.status, info.exit, info.ended = "planned", None, None
     info.warnings = list(prepared.warnings)
-    run.write_info(info)
+    answer_for(info)
+    try:
+        run.control_path.unlink(missing_ok=True)
+        for failed in run.errors_dir.glob("rank-*.json"):
+            failed.unlink()
+        write_config(run, prepared)
+        run.write_info(info)
+    except OSError as error:
+        raise not_written(run, error) from error
 
 
 def saved_steps(run: RunDir, config: RunConfig) -> dict[int, Path]:

@@ -16,10 +16,12 @@ from rftui.launch.command import ENGINE_MODULE
 from rftui.launch.prepare import Prepared
 from rftui.launch.processes import lock
 from rftui.runs import rundir
-from rftui.runs.info import Exit, RunInfo, write_atomic
+from rftui.runs.info import ACTIVE, Exit, RunInfo, answer_for, write_atomic
 from rftui.runs.rundir import RunDir
+from rftui.runs.view import present_status
 
 START_TIMEOUT_S = 30.0
+LOCK_POLL_S = 0.05
 VERSIONED = ("rftui", "torch", "transformers")
 
 
@@ -38,12 +40,13 @@ def create(prepared: Prepared, runs_dir: Path, name: str | None) -> RunDir:
         versions=versions(),
         git=git_state(Path.cwd()),
     )
+    answer_for(info)
     try:
         write_config(run, prepared)
         run.write_info(info)
     except OSError as error:
         shutil.rmtree(run.path, ignore_errors=True)
-        raise _not_written(run, error) from error
+        raise not_written(run, error) from error
     return run
 
 
@@ -109,12 +112,30 @@ def git_state(folder: Path) -> dict[str, str | bool]:
         return {}
 
 
+def take_over(run: RunDir, timeout: float = 0.0) -> int:
+    """The lock of a run that has ended or was lost, waiting for it up to `timeout` seconds.
+
+    Raises `run.alive` if a supervisor holds the run, or one on another machine was heard of lately.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        fd = lock(run.path)
+        if fd is not None:
+            if present_status(run) not in ACTIVE:
+                return fd
+            os.close(fd)
+        if time.monotonic() >= deadline:
+            raise already_supervised(run)
+        time.sleep(LOCK_POLL_S)
+
+
 def already_supervised(run: RunDir) -> FindingsError:
     """The finding for a run that another supervisor holds."""
+    info = run.read_info()
     finding = Finding(
         id="run.alive",
         severity="error",
-        cause=f"{run.name} is running: a supervisor holds {run.path}.",
+        cause=f"{run.name} is running: process {info.supervisor_pid} on {info.host} supervises {run.path}.",
         fixes=(
             Fix("watch it", command=f"rft watch {run.name}"),
             Fix("stop it first", command=f"rft stop {run.name}"),
@@ -130,7 +151,8 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _not_written(run: RunDir, error: OSError) -> FindingsError:
+def not_written(run: RunDir, error: OSError) -> FindingsError:
+    """The finding for a run directory that cannot be written to."""
     finding = Finding(
         id="run.dir-unwritable",
         severity="error",

@@ -8,16 +8,20 @@ from typing import Literal
 from engine.findings import EXIT_RUN_FAILED, EXIT_UNFIT, Finding, FindingsError, Fix
 from rftui.launch import control
 from rftui.launch.processes import kill_processes_of
-from rftui.runs.info import ACTIVE, Exit, effective_status, supervisor_alive
+from rftui.launch.start import not_written, take_over
+from rftui.runs.info import ACTIVE, Exit, supervisor_alive
 from rftui.runs.rundir import RunDir
+from rftui.runs.view import present_status
 
 POLL_S = 0.1
 KILL_TIMEOUT_S = 15.0
+LOCK_TIMEOUT_S = 5.0
+"""A supervisor that was killed gives up its lock within this time."""
 
 
 def is_over(run: RunDir) -> bool:
     """Whether the run has ended, well or badly."""
-    return effective_status(run.read_info()) not in ("planned", *ACTIVE)
+    return present_status(run) not in ACTIVE
 
 
 def stop(run: RunDir, timeout: float) -> str:
@@ -43,7 +47,7 @@ def stop(run: RunDir, timeout: float) -> str:
             ),
         )
         raise FindingsError([finding], EXIT_RUN_FAILED)
-    return effective_status(run.read_info())
+    return present_status(run)
 
 
 def kill(run: RunDir) -> str:
@@ -54,17 +58,26 @@ def kill(run: RunDir) -> str:
         if info.supervisor_pid and supervisor_alive(info):
             os.kill(info.supervisor_pid, signal.SIGKILL)
         bury(run)
-    return effective_status(run.read_info())
+    return present_status(run)
 
 
 def bury(run: RunDir) -> list[int]:
-    """After the loss of a supervisor: kill what is left of the run, record its end; returns pids killed."""
-    killed = kill_processes_of(run.path)
-    info = run.read_info()
-    if info.status in ("planned", *ACTIVE):
-        info.status, info.ended = "stopped", time.time()
-        info.exit = Exit("its supervisor was gone; steps since the last checkpoint are lost")
-        run.write_info(info)
+    """After the loss of a supervisor: kill what is left of the run, record its end; returns pids killed.
+
+    Raises `run.alive` if it has a supervisor after all, on another machine or just coming up.
+    """
+    fd = take_over(run, LOCK_TIMEOUT_S)
+    try:
+        killed = kill_processes_of(run.path)
+        info = run.read_info()
+        if info.status in ACTIVE:
+            info.status, info.ended = "stopped", time.time()
+            info.exit = Exit("its supervisor was gone; steps since the last checkpoint are lost")
+            run.write_info(info)
+    except OSError as error:
+        raise not_written(run, error) from error
+    finally:
+        os.close(fd)
     return killed
 
 

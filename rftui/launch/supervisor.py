@@ -16,8 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from diagnostics.hardware import detect
 from diagnostics.nvml import Nvml
 from diagnostics.preflight import free_port
@@ -28,7 +26,7 @@ from engine.findings import FindingsError
 from rftui.launch import control, logs, outcome
 from rftui.launch.command import ENGINE_MODULE, Command, rank_command
 from rftui.launch.processes import kill_group, kill_processes_of, start_bound
-from rftui.runs.info import Exit, RunInfo
+from rftui.runs.info import Exit, RunInfo, answer_for
 from rftui.runs.rundir import RunDir
 
 POLL_S = 0.2
@@ -130,10 +128,8 @@ class Supervisor:
     def _record_start(self, command: Command) -> None:
         self.info.status = "launching"
         self.info.command = command.argv
-        self.info.host = socket.gethostname()
+        answer_for(self.info)
         self.info.started, self.info.ended, self.info.exit = time.time(), None, None
-        self.info.supervisor_pid = os.getpid()
-        self.info.supervisor_started = psutil.Process().create_time()
         self.run_dir.write_info(self.info)
         self._say("launching", f"attempt {self.info.attempt}, {self.info.nproc} ranks")
 

@@ -10,12 +10,12 @@ import msgspec
 from engine.findings import Finding, FindingsError, Fix
 
 RunStatus = Literal["planned", "launching", "running", "finished", "stopped", "failed", "lost"]
-ACTIVE: tuple[str, ...] = ("launching", "running")
-"""States in which a supervisor should be alive."""
+ACTIVE: tuple[str, ...] = ("planned", "launching", "running")
+"""States in which a process answers for the run: `rft` itself while it is planned, then the supervisor."""
 
 STALLED_MIN_S = 60.0
 LOST_AFTER_S = 600.0
-_CREATE_TIME_TOLERANCE_S = 2.0
+_START_TOLERANCE_S = 0.05
 
 
 class Exit(msgspec.Struct, omit_defaults=True):
@@ -28,8 +28,9 @@ class Exit(msgspec.Struct, omit_defaults=True):
 class RunInfo(msgspec.Struct, kw_only=True):
     """Content of `run.json`. Times are Unix seconds; no secrets, so `command` holds no environment.
 
-    `supervisor_started` is the supervisor's process creation time, which tells it from a later process
-    with the same pid. `attempt` is 1 plus the number of resumes. `steps` is the last finished step.
+    `supervisor_started` is when the supervisor's process began, in seconds after the machine's boot, which
+    tells it from a later process with the same pid. `attempt` is 1 plus the number of resumes. `steps` is the
+    last finished step.
     """
 
     name: str
@@ -109,9 +110,22 @@ def effective_status(
     alive = supervisor_alive(info)
     if alive is False or (alive is None and heartbeat_age is not None and heartbeat_age > LOST_AFTER_S):
         return "lost"
-    if progress_age is not None and progress_age > max(STALLED_MIN_S, 3 * usual_step):
-        return "stalled"
-    return info.status
+    if info.status != "running" or progress_age is None:
+        return info.status
+    return "stalled" if progress_age > max(STALLED_MIN_S, 3 * usual_step) else info.status
+
+
+def answer_for(info: RunInfo) -> None:
+    """Name this process as the one that answers for the run."""
+    info.host = socket.gethostname()
+    info.supervisor_pid, info.supervisor_started = os.getpid(), started_after_boot(os.getpid())
+
+
+def started_after_boot(pid: int) -> float:
+    """When a process began, in seconds after boot: unlike a time of day, not moved when the clock is set."""
+    import psutil
+
+    return psutil.Process(pid).create_time() - psutil.boot_time()
 
 
 def supervisor_alive(info: RunInfo) -> bool | None:
@@ -121,15 +135,12 @@ def supervisor_alive(info: RunInfo) -> bool | None:
     import psutil
 
     try:
-        process = psutil.Process(info.supervisor_pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if psutil.Process(info.supervisor_pid).status() == psutil.STATUS_ZOMBIE:
             return False
-        created = process.create_time()
+        started = started_after_boot(info.supervisor_pid)
     except psutil.NoSuchProcess:
         return False
-    return (
-        info.supervisor_started is None or abs(created - info.supervisor_started) < _CREATE_TIME_TOLERANCE_S
-    )
+    return info.supervisor_started is None or abs(started - info.supervisor_started) < _START_TOLERANCE_S
 
 
 def _one_line(error: Exception) -> str:

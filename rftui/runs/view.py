@@ -8,7 +8,7 @@ from contextlib import suppress
 from engine.events import Alert, CheckpointEvent, Gpu, Sample
 from engine.findings import FindingsError
 from rftui.runs.follow import EventFollower
-from rftui.runs.info import RunInfo, effective_status
+from rftui.runs.info import ACTIVE, RunInfo, effective_status, supervisor_alive
 from rftui.runs.rundir import RunDir
 from rftui.runs.series import Series
 from rftui.runs.state import RankState, RunState
@@ -16,6 +16,7 @@ from rftui.runs.state import RankState, RunState
 _SLICE = 1 << 16
 _PREVIEW_BYTES = 1 << 20
 _PREVIEW_ABOVE = 4 << 20
+_STATUS_TAIL_BYTES = 1 << 16
 
 
 class _Feed:
@@ -50,10 +51,19 @@ def status_of(info: RunInfo, state: RunState, now: float) -> str:
     """
     return effective_status(
         info,
-        heartbeat_age=now - state.last_event if state.last_event else None,
+        heartbeat_age=now - (state.last_event or info.started or info.created),
         progress_age=now - state.last_progress if state.step_seconds else None,
         usual_step=state.usual_step,
     )
+
+
+def present_status(run: RunDir) -> str:
+    """`effective_status`, never "stalled"; reads events only where the supervisor is on another host."""
+    info = run.read_info()
+    if info.status not in ACTIVE or supervisor_alive(info) is not None:
+        return effective_status(info)
+    last = tail_state(run, _STATUS_TAIL_BYTES).last_event
+    return effective_status(info, heartbeat_age=time.time() - (last or info.started or info.created))
 
 
 class RunView:

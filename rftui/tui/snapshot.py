@@ -77,7 +77,7 @@ class Snapshot:
     @property
     def active(self) -> bool:
         """Whether the run may still change by itself."""
-        return self.status in (*ACTIVE, "planned", "stalled")
+        return self.status in (*ACTIVE, "stalled")
 
 
 def take(view: RunView, columns: Mapping[str, int], now: float | None = None) -> Snapshot:

@@ -1,5 +1,6 @@
 """Creating a run and preparing its next attempt, without starting it."""
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 from diagnostics.hardware import detect
 from engine.checkpoint.layout import write_manifest
 from engine.config.load import layer_from_flags, load_resolved
+from engine.events import EventWriter, Heartbeat
 from engine.findings import FindingsError
-from rftui.launch import control, start
+from rftui.launch import control, start, stop
 from rftui.launch.prepare import prepare_new
 from rftui.launch.processes import lock
 from rftui.launch.resume import open_attempt, prepare_resume, saved_steps
 from rftui.runs.rundir import RunDir
+from rftui.runs.view import present_status
 
 
 @pytest.fixture
@@ -88,6 +91,61 @@ def test_lock_is_held_once(run: RunDir) -> None:
     os.close(again)
 
 
+def test_file_system_without_locks_is_worked_in(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    first = lock(run.path)
+    assert first is not None
+    os.close(first)
+
+
+def test_run_whose_launcher_died_is_lost_and_can_be_stopped_or_resumed(run: RunDir) -> None:
+    assert present_status(run) == "planned"  # this process answers for it
+    with pytest.raises(FindingsError, match=r"run\.alive"):
+        start.take_over(run)
+    die(run)
+    assert present_status(run) == "lost"
+    os.close(start.take_over(run))
+    assert stop.bury(run) == [] and run.read_info().status == "stopped"
+
+
+def test_run_of_another_host_is_its_own_while_it_is_heard_of(run: RunDir) -> None:
+    info = run.read_info()
+    info.status, info.host, info.started = "running", "another-host.example", time.time() - 3600
+    run.write_info(info)
+    heard = EventWriter(run.events_dir / "rank-00000.jsonl", rank=0)
+    heard.emit(Heartbeat, step=1, phase="rollout")
+    with pytest.raises(FindingsError, match=r"on another-host\.example"):
+        start.take_over(run)
+    heard.path.unlink()  # now last heard of an hour ago, at its start
+    os.close(start.take_over(run))
+
+
+def test_run_is_not_buried_while_its_supervisor_comes_up(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop, "LOCK_TIMEOUT_S", 0.1)
+    die(run)
+    fd = lock(run.path)
+    assert fd is not None
+    with pytest.raises(FindingsError, match=r"run\.alive"):
+        stop.bury(run)
+    os.close(fd)
+    assert run.read_info().status == "planned"
+
+
+def test_attempt_that_cannot_be_written_is_told(run: RunDir) -> None:
+    die(run)
+    prepared = prepare_resume(run, [], detect())
+    run.config_path.unlink()
+    run.config_path.mkdir()
+    with pytest.raises(FindingsError, match=r"run\.dir-unwritable") as raised:
+        open_attempt(run, prepared)
+    assert raised.value.exit_code == 3 and run.read_info().attempt == 1
+
+
 def test_supervisor_that_does_not_come_up_is_told(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(run.path))
     (run.path / "psutil.py").write_text("raise ImportError('broken psutil')\n")
@@ -96,3 +154,10 @@ def test_supervisor_that_does_not_come_up_is_told(run: RunDir, monkeypatch: pyte
         start.start_detached(run)
     assert raised.value.findings[0].id == "run.supervisor-failed" and time.monotonic() - began < 10
     assert run.read_info().status == "failed"
+
+
+def die(run: RunDir) -> None:
+    """Have another process answer for the run, one that is gone."""
+    info = run.read_info()
+    info.supervisor_started = 1.0
+    run.write_info(info)

@@ -84,11 +84,13 @@ def test_live_lost_and_stalled_runs(tmp_path: Path) -> None:
     stalled.write(Phase(t=now - 100, rank=0, step=2000, name="rollout", state="begin"))
     stalled.write(Heartbeat(t=now - 1, rank=0, step=2000, phase="rollout"))
     make(tmp_path, "lost", "running", supervisor_pid=os.getpid(), supervisor_started=1.0)
-    make(tmp_path, "planned", "planned")
+    make(tmp_path, "planned", "planned", supervisor_pid=os.getpid())
+    make(tmp_path, "abandoned", "planned", supervisor_pid=os.getpid(), supervisor_started=1.0)
     found = {r.name: (r.status, r.step, r.total_steps) for r in list_runs(tmp_path, now)}
     assert found == {
         "live": ("running", 1999, 77),
         "stalled": ("stalled", 1999, None),
         "lost": ("lost", 0, None),
         "planned": ("planned", 0, None),
+        "abandoned": ("lost", 0, None),
     }

@@ -11,7 +11,7 @@ import pytest
 
 from engine.findings import FindingsError
 from rftui.runs import rundir
-from rftui.runs.info import Exit, RunInfo, effective_status, write_atomic
+from rftui.runs.info import Exit, RunInfo, effective_status, started_after_boot, write_atomic
 
 
 def finding_of(error: pytest.ExceptionInfo[FindingsError]) -> str:
@@ -128,10 +128,10 @@ def running(**fields: object) -> RunInfo:
 def test_status_follows_the_supervisor_process() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        started = psutil.Process(child.pid).create_time()
+        started = started_after_boot(child.pid)
         info = running(supervisor_pid=child.pid, supervisor_started=started)
         assert effective_status(info) == "running"
-        reused = running(supervisor_pid=child.pid, supervisor_started=started - 100)
+        reused = running(supervisor_pid=child.pid, supervisor_started=started - 1)
         assert effective_status(reused) == "lost"
         child.kill()
         deadline = time.monotonic() + 10
@@ -142,6 +142,14 @@ def test_status_follows_the_supervisor_process() -> None:
         child.kill()
         child.wait()
     assert effective_status(info) == "lost"
+
+
+def test_setting_the_clock_loses_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = running(supervisor_pid=os.getpid(), supervisor_started=started_after_boot(os.getpid()))
+    later = psutil.boot_time() + 3600
+    monkeypatch.setattr("psutil.boot_time", lambda: later)
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: later)
+    assert effective_status(info) == "running"
 
 
 def test_status_by_ages() -> None:

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from engine.events import (
@@ -26,7 +25,7 @@ from engine.events import (
 )
 from engine.findings import Finding
 from rftui.runs import rundir
-from rftui.runs.info import RunInfo
+from rftui.runs.info import RunInfo, started_after_boot
 from rftui.runs.rundir import RunDir
 from rftui.runs.view import RunView
 
@@ -169,7 +168,7 @@ def test_status_lost_and_stalled(run: RunDir) -> None:
     assert view.refresh() and view.status == "running"  # this phase took 40 s before: 120 s is patience
     now = 1051.0
     assert view.refresh() and view.status == "stalled"
-    info.supervisor_started = psutil.Process().create_time() - 1e4
+    info.supervisor_started = started_after_boot(os.getpid()) - 1
     run.write_info(info)
     assert view.refresh() and view.status == "lost"
 

@@ -8,11 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from engine.events import Alert, EventWriter, Gpu, Heartbeat, Memory, Metric, Phase, Sample, Status
 from engine.findings import Finding, Fix
-from rftui.runs.info import Exit, RunInfo
+from rftui.runs.info import Exit, RunInfo, started_after_boot
 from rftui.runs.rundir import RunDir, create
 
 GIB = 1 << 30
@@ -52,7 +50,7 @@ class FakeRun:
             nproc=ranks,
             host=socket.gethostname(),
             supervisor_pid=supervisor or os.getpid(),
-            supervisor_started=psutil.Process(supervisor or None).create_time(),
+            supervisor_started=started_after_boot(supervisor or os.getpid()),
             total_steps=total,
         )
         self.run.write_info(self.info)
