@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from engine.config.sections import RunConfig
 from engine.data.experience import present
-from engine.events import Metric, Sample
+from engine.events import Alert, Metric, Sample
 from engine.experience_maker import Rollout
+from engine.findings import Finding, Fix, render
 from engine.strategy import Strategy
 from engine.telemetry import Telemetry
 from engine.trajectories import TrajectorySaver, label_text
@@ -28,6 +31,7 @@ class Recorder:
         self.strategy = strategy
         self.telemetry = telemetry
         self.trajectories = trajectories
+        self._refused: Finding | None = None
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """One metric event from rank 0."""
@@ -44,7 +48,7 @@ class Recorder:
         if gathered is None or self.trajectories is None:
             return
         rows = [row for rank_rows in gathered for row in rank_rows][:wanted]
-        self.trajectories.save(rows)
+        self._keep(self.trajectories, rows, step)
         for row in rows[:SAMPLES_PER_STEP]:
             self.telemetry.emit(
                 Sample,
@@ -55,6 +59,20 @@ class Recorder:
                 label=row["label"],
                 truncated=row["truncated"],
             )
+
+    def _keep(self, trajectories: TrajectorySaver, rows: list[dict[str, Any]], step: int) -> None:
+        """Save rows. A database that refuses them (full disk) raises an alert and does not end the run."""
+        try:
+            trajectories.save(rows)
+        except SQLAlchemyError as error:
+            if self._refused is None:
+                self._refused = _not_saved(error)
+                self.telemetry.emit(Alert, state="raised", finding=self._refused, step=step)
+                self.strategy.print(render(self._refused))
+            return
+        if self._refused is not None:
+            self.telemetry.emit(Alert, state="cleared", finding=self._refused, step=step)
+            self._refused = None
 
     def line(self, step: int, total_steps: int, values: dict[str, float]) -> None:
         """A line of the most telling metrics on the console, every `log_interval` steps."""
@@ -69,6 +87,7 @@ class Recorder:
             self.trajectories.forget_after(step)
 
     def close(self) -> None:
+        """Let go of the database."""
         if self.trajectories is not None:
             self.trajectories.close()
 
@@ -81,6 +100,17 @@ _LINE_METRICS = {
     "grad/norm": "grad",
     "time/step": "seconds",
 }
+
+
+def _not_saved(error: SQLAlchemyError) -> Finding:
+    return Finding(
+        id="trajectories.not-saved",
+        severity="warning",
+        cause="The trajectory database takes no more responses; training goes on without.",
+        evidence=tuple(str(error).splitlines()[:1]),
+        param="logging.trajectory_url",
+        fixes=(Fix("Make room where the database is, or see to its server."),),
+    )
 
 
 def _rows(step: int, rollout: Rollout, count: int) -> list[dict[str, Any]]:

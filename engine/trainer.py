@@ -306,6 +306,7 @@ class SPMDPPOTrainer:
             self._save()
         self.checkpoints.save_final(self.state.step, self.models.actor)
         self._status(status)
+        self.recorder.close()
         return status
 
     def _status(self, state: str) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, Table, Text, create_engine, delete
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.findings import Finding, FindingsError, Fix
 
 TRAJECTORIES = Table(
     "trajectories",
@@ -27,11 +30,17 @@ TRAJECTORIES = Table(
 
 
 class TrajectorySaver:
-    """Writes trajectories to the database of any SQLAlchemy URL (`sqlite:///…` by default). One writer."""
+    """Writes trajectories to the database of any SQLAlchemy URL, such as `sqlite:///…`. One writer.
+
+    Raises FindingsError (trajectories.not-opened) for a wrong URL, or a database that cannot be reached.
+    """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
-        TRAJECTORIES.metadata.create_all(self._engine)
+        try:
+            self._engine = create_engine(url)
+            TRAJECTORIES.metadata.create_all(self._engine)
+        except (SQLAlchemyError, ImportError) as error:
+            raise FindingsError([_not_opened(error)]) from error
 
     def save(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows with the columns of `TRAJECTORIES` (without `id`) in one transaction."""
@@ -51,3 +60,18 @@ class TrajectorySaver:
 def label_text(label: Any) -> str:
     """A label of any type as text for people."""
     return label if isinstance(label, str) else json.dumps(label, ensure_ascii=False, default=str)
+
+
+def _not_opened(error: Exception) -> Finding:
+    # Without the URL, which may hold a password.
+    return Finding(
+        id="trajectories.not-opened",
+        severity="error",
+        cause="The trajectory database of trajectory_url cannot be opened.",
+        evidence=tuple(str(error).splitlines()[:1]),
+        param="logging.trajectory_url",
+        fixes=(
+            Fix("write it as SQLAlchemy does, such as sqlite:////absolute/path.db, and install its driver"),
+            Fix("or leave trajectory_url out: the run directory then holds the database"),
+        ),
+    )

@@ -14,7 +14,8 @@ import torch
 from sqlalchemy import create_engine, text
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from engine.events import CheckpointEvent, Memory, Phase, Status
+from engine.events import Alert, CheckpointEvent, Memory, Phase, Status
+from engine.trajectories import TrajectorySaver
 from presets.loader import load
 from tests.engine.tiny import save_tiny_model
 from tests.engine.training import metrics_by_step, read_events, started, train, wait_for_step
@@ -189,6 +190,23 @@ def test_saves_by_episodes_even_where_a_step_spans_several(flags: list[str], tmp
 
 
 @pytest.mark.dist
+def test_a_full_trajectory_database_does_not_end_the_run(flags: list[str], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'kept.db'}"
+    TrajectorySaver(url).close()
+    with create_engine(url).begin() as connection:
+        refuse = "create trigger full before insert on trajectories when new.step = 1"
+        connection.execute(text(f"{refuse} begin select raise(abort, 'no room'); end"))
+    train(tmp_path / "run", *flags, "--trajectory_url", url, "--max_steps", "4")
+    alerts = [e for e in read_events(tmp_path / "run") if isinstance(e, Alert)]
+    assert [(e.state, e.finding.id, e.step) for e in alerts] == [
+        ("raised", "trajectories.not-saved", 1),
+        ("cleared", "trajectories.not-saved", 3),
+    ]
+    with create_engine(url).connect() as connection:
+        assert connection.execute(text("select distinct step from trajectories")).scalars().all() == [3]
+
+
+@pytest.mark.dist
 def test_zero_learning_rate_changes_nothing(flags: list[str], model: Path, tmp_path: Path) -> None:
     train(tmp_path / "run", *flags, "--actor_learning_rate", "0", "--max_steps", "2")
     before = AutoModelForCausalLM.from_pretrained(model)
@@ -204,6 +222,8 @@ def test_zero_learning_rate_changes_nothing(flags: list[str], model: Path, tmp_p
         (["--packing_samples"], "not available in this version"),
         (["--prompt_data", "/nowhere/data.jsonl"], "/nowhere/data.jsonl"),
         (["--pretrain", "/nowhere/model"], "/nowhere/model"),
+        (["--trajectory_url", "sqlite:////nowhere/at.db"], "trajectories.not-opened"),
+        (["--trajectory_url", "nonsense"], "trajectories.not-opened"),
     ],
 )
 def test_bad_input_is_said_once_without_a_traceback(
