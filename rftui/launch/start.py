@@ -1,5 +1,6 @@
 """Creates a run's directory and starts its supervisor, detached or in this process."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -81,7 +82,9 @@ def start_detached(run: RunDir, module: str = ENGINE_MODULE, lock_fd: int | None
     deadline = time.monotonic() + START_TIMEOUT_S
     while run.read_info().status == "planned":
         if supervisor.poll() is not None or time.monotonic() > deadline:
-            raise _supervisor_failed(run, log, supervisor.poll())
+            code = supervisor.poll()
+            supervisor.kill()  # one that did not answer must not start the run after all
+            raise _supervisor_failed(run, log, code)
         time.sleep(0.02)
 
 
@@ -167,7 +170,8 @@ def _supervisor_failed(run: RunDir, log: Path, code: int | None) -> FindingsErro
     info = run.read_info()
     info.status, info.ended = "failed", time.time()
     info.exit = Exit(f"the supervisor {how} before it could start the run")
-    run.write_info(info)
+    with contextlib.suppress(OSError):  # a full disk may be why
+        run.write_info(info)
     finding = Finding(
         id="run.supervisor-failed",
         severity="error",

@@ -18,8 +18,8 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     made: list[RunDir] = []
 
-    def make(mode: str, nproc: int = 1) -> RunDir:
-        run = create(tmp_path, f"run-{len(made)}")
+    def make(mode: str, nproc: int = 1, runs_dir: Path = tmp_path) -> RunDir:
+        run = create(runs_dir, f"run-{len(made)}")
         sets = layer_from_sets([f"model.pretrain={mode}"])
         run.config_path.write_text(dump_resolved(resolve([sets])))
         run.write_info(RunInfo(name=run.name, status="planned", created=time.time(), nproc=nproc))

@@ -7,18 +7,20 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
 from engine.events import AnyEvent, Host
+from engine.findings import FindingsError
 from rftui.launch import stop
 from rftui.launch.outcome import read_progress
 from rftui.launch.processes import processes_of
 from rftui.launch.progress import Progress
 from rftui.launch.start import start_detached
 from rftui.runs.follow import EventFollower
-from rftui.runs.info import effective_status
+from rftui.runs.info import effective_status, supervisor_alive
 from rftui.runs.rundir import RunDir
 from tests.rftui.launch.launch_standin import ranks_up, start, wait_for, wait_until_over
 
@@ -148,6 +150,30 @@ def test_run_can_have_only_one_supervisor(make_run: MakeRun) -> None:
     with pytest.raises(Exception, match=r"run\.alive"):
         start_detached(run)
     stop.kill(run)
+
+
+def test_end_is_recorded_on_a_full_disk(make_run: MakeRun, small_disk: Path) -> None:
+    run = make_run("train", runs_dir=small_disk)
+    start(run)
+    wait_for(lambda: ranks_up(run, 1))
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "filler").write_bytes(bytes(8 << 20))
+    launcher = run.read_info().launcher_pid
+    assert launcher is not None
+    os.kill(launcher, signal.SIGKILL)
+    wait_until_over(run)
+    info = run.read_info()
+    assert info.status == "failed" and info.exit is not None and "SIGKILL" in info.exit.cause
+    wait_for(lambda: supervisor_alive(info) is False)  # it holds files open on the disk
+
+
+def test_supervisor_that_does_not_answer_is_ended(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rftui.launch.start.START_TIMEOUT_S", 0.01)
+    run = make_run("hang")
+    with pytest.raises(FindingsError, match="did not answer"):
+        start(run)
+    time.sleep(1.0)  # long enough for one that was let go on to start the ranks
+    assert run.read_info().status == "failed" and processes_of(run.path) == []
 
 
 def test_unreadable_configuration_ends_the_run_with_its_cause(make_run: MakeRun) -> None:
