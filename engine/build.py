@@ -10,13 +10,14 @@ from engine.algorithms.normalisation import RunningMoments
 from engine.checkpoint.manager import CheckpointManager
 from engine.config.rules import check
 from engine.config.sections import RunConfig
+from engine.config.setting_rules import REWARDS
 from engine.data.order import PromptOrder
 from engine.data.prompts import load_prompts
 from engine.data.types import Prompt
 from engine.evaluate import Evaluator
 from engine.events import CheckpointEvent, Status
 from engine.experience_maker import ExperienceMaker
-from engine.findings import raise_errors
+from engine.findings import raise_errors, render
 from engine.models.actor import Actor
 from engine.models.loading import ModelSource, load_source, recompute_activations
 from engine.recorder import Recorder
@@ -50,8 +51,7 @@ def build_trainer(
     with telemetry.phase("load"):
         source = load_source(config, strategy, lambda line: _announce(strategy, telemetry, line))
         prompts = _training_prompts(config, source)
-        findings = check(config, world_size=strategy.world_size, dataset_size=len(prompts))
-        raise_errors(f for f in findings if not (own and f.id == "reward.missing"))
+        _check(config, source, strategy, len(prompts), own_reward=bool(own))
         plan = plan_run(config, len(prompts))
         models = _models(config, source, strategy, plan)
         strategy.setup_inference_engine(_engine(config, source, strategy))
@@ -71,6 +71,22 @@ def build_trainer(
         telemetry=telemetry,
         recorder=_recorder(config, run_dir, strategy, telemetry),
     )
+
+
+def _check(
+    config: RunConfig, source: ModelSource, strategy: Strategy, n_prompts: int, *, own_reward: bool
+) -> None:
+    """All rules, now that model and data are known: errors are raised, warnings printed."""
+    findings = check(
+        config,
+        world_size=strategy.world_size,
+        dataset_size=n_prompts,
+        model_config=source.config.to_dict(),
+        broken=REWARDS if own_reward else (),
+    )
+    raise_errors(findings)
+    for finding in findings:
+        strategy.print(render(finding))
 
 
 def _announce(strategy: Strategy, telemetry: Telemetry, line: str) -> None:

@@ -141,6 +141,7 @@ def test_kill_and_resume_is_bit_exact_and_world_size_may_change(flags: list[str]
     assert process.returncode != 0
     output = train(broken, *flags, "--load_checkpoint", nproc=2)
     assert "resumed from" in output
+    assert output.count("batch.off-policy") == 1  # a warning, said by rank 0
     expected, resumed = metrics_by_step(whole), metrics_by_step(broken)
     assert set(expected) == set(range(1, 9))
     assert resumed == expected
