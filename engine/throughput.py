@@ -1,5 +1,7 @@
 """Model FLOP utilisation: what the training phase did against what the device can do."""
 
+import re
+
 # Dense bfloat16 peaks in TFLOP/s, from the vendors' data sheets.
 _PEAK_TFLOPS = {
     "H200": 989,
@@ -22,7 +24,7 @@ _PEAK_TFLOPS = {
 def peak_flops(device_name: str) -> float | None:
     """Peak FLOP/s of a device in bfloat16 by its CUDA name; None when unknown."""
     for name, tflops in _PEAK_TFLOPS.items():
-        if name in device_name:
+        if re.search(rf"\b{name}\b", device_name):  # whole words: an RTX A1000 is no A100, an L40 no L4
             return tflops * 1e12
     return None
 
@@ -48,19 +50,21 @@ def throughput_metrics(
 ) -> dict[str, float]:
     """Metrics of an iteration from its global sums.
 
-    `values` holds `time/<phase>` and `time/step` in seconds, and the totals `samples`, `response_tokens` and
-    `tokens` over all ranks. Adds tokens and samples per second, and MFU where the device's peak is known.
+    `values` holds `time/<phase>` and `time/step` in seconds, and the totals `samples`, `response_tokens`,
+    `tokens` and `trained_tokens` (each pass over a token counts) over all ranks. Adds tokens and samples per
+    second, and MFU where the device's peak is known.
     """
-    samples, response_tokens, tokens = (values.pop(k) for k in ("samples", "response_tokens", "tokens"))
+    totals = ("samples", "response_tokens", "tokens", "trained_tokens")
+    samples, response_tokens, tokens, trained_tokens = (values.pop(name) for name in totals)
     rates = {
         "throughput/samples_per_s": _rate(samples, values["time/step"]),
         "throughput/tokens_per_s": _rate(response_tokens, values["time/step"]),
         "throughput/rollout_tokens_per_s": _rate(response_tokens, values.get("time/rollout", 0.0)),
-        "throughput/update_tokens_per_s": _rate(tokens, values.get("time/update", 0.0)),
+        "throughput/update_tokens_per_s": _rate(trained_tokens, values.get("time/update", 0.0)),
     }
     if values.get("time/logprob"):
         rates["throughput/logprob_tokens_per_s"] = _rate(tokens, values["time/logprob"])
-    share = mfu(n_parameters, int(tokens / world_size), values.get("time/update", 0.0), device_name)
+    share = mfu(n_parameters, int(trained_tokens / world_size), values.get("time/update", 0.0), device_name)
     if share is not None:
         rates["throughput/mfu"] = share
     return {**values, **rates}

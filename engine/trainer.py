@@ -216,6 +216,7 @@ class SPMDPPOTrainer:
         stats.add_sum("samples", len(experiences))
         stats.add_sum("response_tokens", sum(len(e.response_ids) for e in experiences))
         stats.add_sum("tokens", sum(len(e) for e in experiences))
+        stats.add_sum("trained_tokens", sum(len(e) for e in experiences) * self.config.optim.max_epochs)
         values = reduce_stats(stats, self.strategy)
         return throughput_metrics(
             values, self.models.n_parameters, self.strategy.world_size, self.telemetry.device_name

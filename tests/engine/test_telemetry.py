@@ -84,16 +84,18 @@ def row(step: int) -> dict[str, object]:
 
 def test_rates() -> None:
     values = {"time/step": 2.0, "time/rollout": 0.5, "time/update": 1.0}
-    totals = {"samples": 16.0, "response_tokens": 100.0, "tokens": 300.0}
+    totals = {"samples": 16.0, "response_tokens": 100.0, "tokens": 300.0, "trained_tokens": 600.0}
     metrics = throughput_metrics({**values, **totals}, 10, 2, "cpu")
     assert metrics["throughput/samples_per_s"] == 8
     assert metrics["throughput/tokens_per_s"] == 50
     assert metrics["throughput/rollout_tokens_per_s"] == 200
-    assert metrics["throughput/update_tokens_per_s"] == 300
+    assert metrics["throughput/update_tokens_per_s"] == 600  # two epochs
     assert "throughput/mfu" not in metrics
     assert "samples" not in metrics
 
 
 def test_mfu_is_known_only_for_known_devices() -> None:
-    assert mfu(10**9, 1000, 1.0, "Some new chip") is None
+    for unknown in ("Some new chip", "NVIDIA RTX A1000 Laptop GPU", "NVIDIA RTX A4000", "NVIDIA L40"):
+        assert mfu(10**9, 1000, 1.0, unknown) is None
+    assert mfu(10**9, 1000, 1.0, "NVIDIA A100-SXM4-80GB") == 6e12 / 312e12
     assert mfu(10**9, 98_900, 2.0, "NVIDIA H200") == 6e9 * 98_900 / 2 / 989e12
