@@ -84,8 +84,8 @@ def work_ours(folder: Path, stepper: Stepper) -> None:
                 "micro_rollout_batch_size": RESPONSES,
             },
             "rollout": {
-                "max_len": 96,
-                "prompt_max_len": 32,
+                "max_len": 1024,
+                "prompt_max_len": 512,
                 "generate_max_len": RESPONSE_TOKENS,
                 "generate_min_len": RESPONSE_TOKENS,
                 "temperature": 1.0,

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from engine.algorithms.advantages import ESTIMATORS
-from engine.algorithms.kl import kl_estimate
+from engine.algorithms.kl import kl_loss
 from engine.algorithms.losses import ppo_clip, token_weights, truncated_importance_weight
 from engine.algorithms.stats import StatsAccumulator, add_policy_stats
 from engine.config.batch import generate_max_len
@@ -114,7 +114,7 @@ class PolicyUpdate:
         kl = None
         if algorithm.init_kl_coef > 0:
             reference = pad_rows([present(e.ref_logprobs) for e in experiences], mask)
-            kl = kl_estimate(logprobs, reference, mask, algorithm.kl_estimator)
+            kl = kl_loss(logprobs, reference, mask, algorithm.kl_estimator)
             token_loss = token_loss + kl_coef * kl
         if algorithm.entropy_coef > 0:
             token_loss = token_loss - algorithm.entropy_coef * entropy

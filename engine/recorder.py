@@ -75,9 +75,7 @@ class Recorder:
             self._refused = None
 
     def line(self, step: int, total_steps: int, values: dict[str, float]) -> None:
-        """A line of the most telling metrics on the console, every `log_interval` steps."""
-        if step % self.config.logging.log_interval:
-            return
+        """A line of the most telling metrics on the console."""
         shown = " ".join(f"{name} {values[key]:.4g}" for key, name in _LINE_METRICS.items() if key in values)
         self.strategy.print(f"step {step}/{total_steps} {shown}")
 

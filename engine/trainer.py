@@ -107,7 +107,7 @@ class SPMDPPOTrainer:
         self._start()
         while self.state.step < self.plan.total_steps:
             self.train_iteration()
-            if self._stop_requested():
+            if self._stop_requested() and self.state.step < self.plan.total_steps:
                 return self._end("stopped")
         return self._end("finished")
 
@@ -130,7 +130,8 @@ class SPMDPPOTrainer:
         for step, metrics in enumerate(steps, first_step):
             self.recorder.metrics(step, metrics)
         self.recorder.responses(first_step, rollouts[0])
-        self.recorder.line(self.state.step, self.plan.total_steps, steps[-1])
+        if _due(self.config.logging.log_interval, first_step, self.state.step):
+            self.recorder.line(self.state.step, self.plan.total_steps, steps[-1])
         self._check(steps)
         self._evaluate_if_due(first_step)
         self._save_if_due(first_step, first_episode)
@@ -199,11 +200,10 @@ class SPMDPPOTrainer:
         self.telemetry.step = self.state.step
         with self.telemetry.phase("update"):
             metrics = self.update.step(experiences, self.state.kl.value)
-        metrics["update/skipped"] = float(not math.isfinite(metrics["grad/norm"]))
-        return metrics
+        skipped = not math.isfinite(metrics["grad/norm"])
+        return {**metrics, "kl/coef": self.state.kl.value, "update/skipped": float(skipped)}
 
     def _adapt_kl(self, metrics: dict[str, float], n_responses: int) -> None:
-        metrics["kl/coef"] = self.state.kl.value
         if "kl/ref" in metrics:
             self.state.kl.update(metrics["kl/ref"], n_responses * self.strategy.world_size)
 

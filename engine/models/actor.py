@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from engine.data.experience import MicroBatch
 from engine.models.logprobs import chunked_logprobs
+from engine.models.patches import apply_patches
 from engine.models.shared_prompts import share_prompts
 
 
@@ -23,6 +24,7 @@ class Actor(nn.Module):
         self.temperature = temperature
         self.chunk_size = chunk_size
         self.shares_prompts = share_prompts(model)
+        apply_patches(model)
         disable_dropout(model)
 
     def forward(self, batch: MicroBatch, *, entropy_grad: bool = False) -> tuple[Tensor, Tensor]:

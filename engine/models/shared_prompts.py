@@ -41,16 +41,18 @@ def attend(
         )
         return output, None
     layout = prompt_layout
-    repeats = query.shape[1] // key.shape[1]
+    if query.is_cuda:  # masked kernels there want as many key heads as query heads
+        repeats = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
     prompt_q, prompt_k, prompt_v = (_rows(t, layout.prompts) for t in (query, key, value))
     to_prompts = F.scaled_dot_product_attention(
-        prompt_q, _repeat(prompt_k, repeats), _repeat(prompt_v, repeats), is_causal=True, scale=scaling
+        prompt_q, prompt_k, prompt_v, is_causal=True, scale=scaling, enable_gqa=True
     )
     q, k, v = (_rows(t, layout.responses) for t in (query, key, value))
     k = torch.cat([prompt_k[layout.owner], k], dim=2)
     v = torch.cat([prompt_v[layout.owner], v], dim=2)
     to_responses = F.scaled_dot_product_attention(
-        q, _repeat(k, repeats), _repeat(v, repeats), attn_mask=layout.mask, scale=scaling
+        q, k, v, attn_mask=layout.mask, scale=scaling, enable_gqa=not query.is_cuda
     )
     places = torch.cat([_flat(to_prompts), _flat(to_responses)])
     return places.index_select(0, layout.restore)[None], None
@@ -65,11 +67,6 @@ def _rows(tensor: Tensor, index: Tensor) -> Tensor:
 def _flat(tensor: Tensor) -> Tensor:
     """[R, H, L, D] → [R·L, H, D]."""
     return tensor.transpose(1, 2).flatten(0, 1)
-
-
-def _repeat(tensor: Tensor, repeats: int) -> Tensor:
-    """Grouped-query attention: each key or value head serves `repeats` query heads."""
-    return tensor if repeats == 1 else tensor.repeat_interleave(repeats, dim=1)
 
 
 def share_prompts(model: Any) -> bool:
