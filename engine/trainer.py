@@ -107,9 +107,9 @@ class SPMDPPOTrainer:
         self._start()
         while self.state.step < self.plan.total_steps:
             self.train_iteration()
-            if self._stop_requested() and self.state.step < self.plan.total_steps:
-                return self._end("stopped")
-        return self._end("finished")
+            if self._stop_requested():
+                break
+        return self._end("finished" if self.state.step >= self.plan.total_steps else "stopped")
 
     def train_iteration(self) -> None:
         """Rollouts with the present weights, the optimizer steps they are good for, weights to the engine."""

@@ -132,7 +132,10 @@ def test_gsm8k_preset_on_a_tiny_model(shared: Path, model: Path, tmp_path: Path)
 @pytest.mark.dist
 def test_kill_and_resume_is_bit_exact_and_world_size_may_change(flags: list[str], tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    train(whole, *flags, nproc=2)
+    lines = train(whole, *flags, "--log_interval", "3", nproc=2)
+    assert "step 4/8" in lines  # the iteration that step 3 belongs to
+    assert "step 6/8" in lines
+    assert "step 8/8" not in lines
     with started(broken, *flags, nproc=2) as process:
         wait_for_step(broken, 4, process)
         ranks = psutil.Process(process.pid).children()
@@ -144,6 +147,7 @@ def test_kill_and_resume_is_bit_exact_and_world_size_may_change(flags: list[str]
     assert output.count("batch.off-policy") == 1  # a warning, said by rank 0
     expected, resumed = metrics_by_step(whole), metrics_by_step(broken)
     assert set(expected) == set(range(1, 9))
+    assert all("kl/coef" in metrics for metrics in expected.values())
     assert resumed == expected
     weights = [AutoModelForCausalLM.from_pretrained(d / "checkpoints" / "final") for d in (whole, broken)]
     assert all(torch.equal(a, b) for a, b in zip(*(w.parameters() for w in weights), strict=True))
