@@ -1,9 +1,9 @@
 """Our trainer and TRL's GRPOTrainer side by side: seconds per step, split into rollout and update.
 
 Both train the same tiny model on the same prompts on one CPU thread each, in processes of their own that step
-in turn, so a busy machine slows both alike. Every response has exactly the same length. Prompts have 128 tokens
-unless told otherwise, about a GSM8K question in its chat template: our trainer forwards a prompt once for its
-whole group, so longer prompts widen the gap.
+in turn, so a busy machine slows both alike. Every response has exactly the same length. Prompts have 128
+tokens unless told otherwise, about a GSM8K question in its chat template: our trainer forwards a prompt once
+for its whole group, so longer prompts widen the gap.
 
     python benchmarks/engine.py [--quick]
 
