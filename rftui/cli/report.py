@@ -1,7 +1,9 @@
 """Findings on the terminal: coloured on standard error, or as one JSON object on standard output."""
 
+import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -40,4 +42,13 @@ def _how(fix: Fix) -> str:
     if fix.command:
         return fix.command
     values = {key.rpartition(".")[2]: value for key, value in fix.set.items() if value is not None}
-    return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in values.items())
+    return " ".join(f"--{key.replace('_', '-')} {_argument(value)}" for key, value in values.items())
+
+
+def _argument(value: Any) -> str:
+    """A value as a flag takes it on a shell's command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(_argument, value))
+    return shlex.quote(str(value))

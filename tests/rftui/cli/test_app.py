@@ -2,13 +2,17 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from engine.config.load import layer_from_flags
+from engine.findings import Finding, Fix
 from rftui.cli.app import VERBS
+from rftui.cli.report import print_findings
 
 HEAVY = ("torch", "transformers", "textual", "pydantic", "numpy")
 PROBE = """
@@ -62,3 +66,11 @@ def test_findings_are_json_on_request(tmp_path: Path) -> None:
     assert done.returncode == 2 and done.stderr == ""
     (finding,) = json.loads(done.stdout)["findings"]
     assert finding["id"] == "run.unknown" and finding["fixes"]
+
+
+def test_edits_of_a_fix_are_flags_that_a_shell_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    edits = {"eval.eval_temperatures": (0.0, 1.0), "model.bf16": False, "data.prompt_data": "my data.jsonl"}
+    print_findings([Finding("a.b", "error", "c", fixes=(Fix("edit", set=edits),))])
+    flags = "--eval-temperatures 0.0,1.0 --bf16 false --prompt-data 'my data.jsonl'"
+    assert f"→ edit  ({flags})" in capsys.readouterr().err
+    assert layer_from_flags(shlex.split(flags)).values == edits
