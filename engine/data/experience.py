@@ -9,7 +9,7 @@ from torch import Tensor
 from engine.data.prompt_layout import PromptLayout, lay_out
 
 WORTH_SHARING = 0.25
-"""On accelerators attention with a mask is slower than plain causal attention; fewer tokens must pay for it."""
+"""Accelerators are slower at attention with a mask than without; fewer tokens must pay for it."""
 
 
 @dataclass(slots=True)
