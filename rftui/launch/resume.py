@@ -8,6 +8,7 @@ from diagnostics.hardware import Hardware
 from engine.checkpoint.layout import complete_steps
 from engine.config.load import Layer, layer_from_yaml
 from engine.config.sections import RunConfig
+from engine.findings import Finding, FindingsError, Fix
 from rftui.launch.prepare import Prepared, Problems, prepare
 from rftui.launch.processes import kill_processes_of
 from rftui.launch.start import not_written, write_config
@@ -24,8 +25,12 @@ def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) 
     info = run.read_info()
     problems = Problems()
     problems.gather(lambda: preflight.check_runs_dir(run.path), environment=True)
-    layers = [layer_from_yaml(run.config_path), *overrides]
-    return prepare(layers, preset=info.preset, hardware=hardware, problems=problems, nproc=info.nproc)
+    own = layer_from_yaml(run.config_path)
+    if not own.values:
+        raise _config_lost(run, [finding.cause for finding in own.findings])
+    return prepare(
+        [own, *overrides], preset=info.preset, hardware=hardware, problems=problems, nproc=info.nproc
+    )
 
 
 def open_attempt(run: RunDir, prepared: Prepared) -> None:
@@ -51,3 +56,17 @@ def saved_steps(run: RunDir, config: RunConfig) -> dict[int, Path]:
     save_path = config.checkpoint.save_path
     folder = Path(run.read_info().cwd) / save_path if save_path else run.checkpoints_dir
     return complete_steps(folder)
+
+
+def _config_lost(run: RunDir, why: list[str]) -> FindingsError:
+    finding = Finding(
+        id="run.config-unreadable",
+        severity="error",
+        cause=f"{run.config_path} does not hold the configuration of {run.name}.",
+        evidence=tuple(why or ["it is empty"]),
+        fixes=(
+            Fix("correct it, or restore it from a copy"),
+            Fix("or give a new run the same settings and its last checkpoint (--ckpt-path)"),
+        ),
+    )
+    return FindingsError([finding])

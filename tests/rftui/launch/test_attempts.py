@@ -72,6 +72,17 @@ def test_next_attempt_is_checked_like_the_first(run: RunDir) -> None:
     assert run.config_path.read_text() == before
 
 
+@pytest.mark.parametrize("text", ["", "batch: {train_batch_size: 8", None])
+def test_lost_configuration_is_told_alone(run: RunDir, text: str | None) -> None:
+    run.config_path.unlink()
+    if text is not None:
+        run.config_path.write_text(text)
+    with pytest.raises(FindingsError) as raised:
+        prepare_resume(run, [], detect())
+    (finding,) = raised.value.findings
+    assert finding.id == "run.config-unreadable" and finding.evidence
+
+
 def test_only_complete_checkpoints_count(run: RunDir) -> None:
     config = load_resolved(run.config_path).config
     assert saved_steps(run, config) == {}
