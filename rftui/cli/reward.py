@@ -12,12 +12,13 @@ from engine.data import textfiles
 from engine.data.spec import parse_sources
 from engine.data.validate import capped, check_rows
 from engine.findings import Finding, FindingsError, Fix, raise_errors
-from engine.rewards.base import build_scorer
+from engine.rewards.base import Scorer, build_scorer
 from rftui.cli.options import AsJson
 
 app = typer.Typer(add_completion=False)
 
 SHOWN = 20
+FLAGS = {"reward.reward_rule": "--rule", "reward.reward_fn": "--fn"}
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -67,8 +68,7 @@ def test(
         raise FindingsError(
             [Finding("reward.missing", "error", "Neither --rule nor --fn is given.", fixes=(fix,))]
         )
-    records = _read(data)
-    scorer = build_scorer(RewardSection(reward_rule=rule, reward_fn=fn))
+    records, scorer = _prepare(data, RewardSection(reward_rule=rule, reward_fn=fn))
     rewards = scorer.score(
         [r.response for r in records],
         [r.answer for r in records],
@@ -80,6 +80,32 @@ def test(
         typer.echo(msgspec.json.encode(report).decode())
     else:
         _print(report, records, rewards)
+
+
+def _prepare(data: Path, reward: RewardSection) -> tuple[list[Record], Scorer]:
+    """The records and what scores them; raises the findings on both at once."""
+    findings: list[Finding] = []
+    scorer = None
+    try:
+        scorer = build_scorer(reward)
+    except FindingsError as error:
+        findings += map(_in_own_flags, error.findings)
+    try:
+        records = _read(data)
+    except FindingsError as error:
+        findings += error.findings
+    if findings or scorer is None:
+        raise FindingsError(findings)
+    return records, scorer
+
+
+def _in_own_flags(finding: Finding) -> Finding:
+    """The finding with its edits written as this command's flags."""
+    fixes = []
+    for fix in finding.fixes:
+        flags = [f"{FLAGS[key]} {value}" for key, value in fix.set.items() if key in FLAGS]
+        fixes.append(msgspec.structs.replace(fix, set={}, command=" ".join(flags) or fix.command))
+    return msgspec.structs.replace(finding, fixes=tuple(fixes))
 
 
 def _read(path: Path) -> list[Record]:

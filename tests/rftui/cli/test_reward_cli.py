@@ -156,3 +156,10 @@ def test_it_imports_no_torch_and_is_quick(tmp_path: Path) -> None:
     report, imported = out.stdout.splitlines()
     assert json.loads(report)["mean"] == 0.6
     assert imported == "[]"
+
+
+def test_mistakes_in_rule_and_data_are_told_at_once_with_flags_of_this_command(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.jsonl", [{"response": "1"}])
+    out = rft("--rule", "gsmk", "--data", file, "--json")
+    assert ids_of(out) == ["reward.unknown-rule", "data.missing-column"]
+    assert "(--rule gsm8k)" in rft("--rule", "gsmk", "--data", file).stderr
