@@ -2,16 +2,20 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from engine.findings import FindingsError
 from rftui.cli.columns import GAP, aligned, terminal_width, use_colour
 from rftui.cli.options import AsJson, RunsDir, runs_folder
 from rftui.runs.listing import RunSummary, list_runs, summarize
 from rftui.runs.rundir import RunDir, find
 from rftui.tui.text import clean_line, duration, number, size
+
+if TYPE_CHECKING:
+    from engine.config.load import Resolved
 
 app = typer.Typer(add_completion=False)
 
@@ -97,8 +101,15 @@ def _coloured(status: str) -> str:
 
 def _facts(run: RunDir) -> dict[str, Any]:
     """Everything `show` tells, as plain values."""
+    from engine.config.load import load_resolved
+
     info = run.read_info()
     summary = summarize(run, time.time())
+    resolved, problem = None, ""
+    try:
+        resolved = load_resolved(run.config_path)
+    except FindingsError as error:
+        problem = error.findings[0].cause
     return {
         **msgspec.to_builtins(info),
         "path": str(run.path),
@@ -106,31 +117,29 @@ def _facts(run: RunDir) -> dict[str, Any]:
         "steps": summary.step,
         "total_steps": summary.total_steps,
         "reward": summary.reward,
-        "checkpoints": _checkpoints(run.checkpoints_dir),
-        "changes": _changes(run.config_path),
+        "checkpoints": _checkpoints(run, resolved),
+        "changes": _changes(resolved) if resolved else problem,
     }
 
 
-def _checkpoints(folder: Path) -> list[dict[str, Any]]:
-    """Complete checkpoints on disk, `step-<n>`, by step."""
-    found = []
-    for path in folder.glob("step-*"):
-        step = path.name.removeprefix("step-")
-        if step.isdecimal():
-            n_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            found.append({"step": int(step), "path": str(path), "bytes": n_bytes, "t": path.stat().st_mtime})
-    return sorted(found, key=lambda checkpoint: checkpoint["step"])
+def _checkpoints(run: RunDir, resolved: "Resolved | None") -> list[dict[str, Any]]:
+    """Complete checkpoints by step, where the configuration has them saved."""
+    from engine.checkpoint.layout import complete_steps
+    from rftui.launch.resume import saved_steps
+
+    found = saved_steps(run, resolved.config) if resolved else complete_steps(run.checkpoints_dir)
+    return [
+        {"step": step, "path": str(path), "bytes": _size(path), "t": path.stat().st_mtime}
+        for step, path in found.items()
+    ]
 
 
-def _changes(config: Path) -> dict[str, dict[str, Any]] | str:
-    """`section.key` → value and source of what is not a default; a sentence when the file cannot be read."""
-    from engine.config.load import load_resolved
-    from engine.findings import FindingsError
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
-    try:
-        resolved = load_resolved(config)
-    except FindingsError as error:
-        return error.findings[0].cause
+
+def _changes(resolved: "Resolved") -> dict[str, dict[str, Any]]:
+    """`section.key` → value and source of what is not a default."""
     sections = resolved.config.model_dump()
     found = {}
     for key, source in sorted(resolved.sources.items()):

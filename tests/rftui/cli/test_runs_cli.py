@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoint.layout import write_manifest
 from engine.config.load import dump_resolved, layer_from_sets, resolve
 from engine.events import EventWriter, Metric, Sample
 from rftui.cli.columns import aligned
@@ -53,10 +54,11 @@ def failed_run(tmp_path: Path) -> RunDir:
     out = EventWriter(run.events_dir / "rank-00000.jsonl", rank=0)
     out.emit(Metric, step=12, values={"reward/mean": 0.625})
     run.config_path.write_text(dump_resolved(resolve([layer_from_sets(["batch.train_batch_size=64"])])))
-    checkpoint = run.checkpoints_dir / "step-10"
-    checkpoint.mkdir()
-    (checkpoint / "model").write_bytes(b"x" * 2048)
-    (run.checkpoints_dir / ".step-11.tmp").mkdir()
+    for step in (10, 11):
+        checkpoint = run.checkpoints_dir / f"step-{step}"
+        checkpoint.mkdir()
+        (checkpoint / "model").write_bytes(b"x" * 2048)
+    write_manifest(run.checkpoints_dir / "step-10", 10, world_size=2, torch_version="2")  # 11 has none
     return run
 
 
@@ -94,7 +96,7 @@ def test_show_tells_everything(rft: Rft, failed_run: RunDir) -> None:
         "cause        rank 1 was killed\n",
         "rank 0     exit code 1: [rank0]\n",
         "rank 1     killed by SIGKILL\n",
-        "checkpoint   step 10, 2K,",
+        "checkpoint   step 10, 2.07K,",
         "setting      batch.train_batch_size = 64  (--set)\n",
         "versions     torch 2.13.0\n",
     ):
@@ -116,6 +118,12 @@ def test_mistakes_are_findings_not_tracebacks(rft: Rft, failed_run: RunDir) -> N
     damaged = rft("runs", "show", "quickstart-1")
     assert damaged.returncode == 2 and "run.info-unreadable" in damaged.stderr
     assert "Traceback" not in unknown.stderr + damaged.stderr
+
+
+def test_export_without_a_checkpoint_says_how_to_get_one(rft: Rft, failed_run: RunDir) -> None:
+    (failed_run.checkpoints_dir / "step-10" / "manifest.json").unlink()
+    refused = rft("export", "quickstart-1", "--to", "nowhere")
+    assert refused.returncode == 2 and "rft resume quickstart-1" in refused.stderr
 
 
 @pytest.mark.parametrize(("width", "expected"), [(None, 6), (100, 6), (50, 5), (40, 4), (25, 2), (5, 2)])
