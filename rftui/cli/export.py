@@ -11,7 +11,9 @@ from engine.config.load import load_resolved
 from engine.findings import Finding, FindingsError, Fix
 from rftui.cli.options import RunsDir, runs_folder
 from rftui.launch.resume import saved_steps
+from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir, find
+from rftui.runs.view import present_status
 
 app = typer.Typer(add_completion=False)
 
@@ -37,8 +39,12 @@ def _choose(run: RunDir, step: int | None) -> Path:
     """The checkpoint of `step`, or the last one; a finding names those that are there."""
     steps = saved_steps(run, load_resolved(run.config_path).config)
     if not steps:
-        cause = f"{run.name} has no complete checkpoint yet."
-        fix = Fix("stop the run, which saves one", command=f"rft stop {run.name}")
+        cause = f"{run.name} has no complete checkpoint."
+        fix = (
+            Fix("stop the run, which saves one", command=f"rft stop {run.name}")
+            if present_status(run) in ACTIVE
+            else Fix("continue the run until one is saved", command=f"rft resume {run.name} --save-steps 1")
+        )
         raise FindingsError([Finding("checkpoint.none", "error", cause, fixes=(fix,))])
     if step is None:
         return steps[max(steps)]
