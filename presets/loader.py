@@ -53,14 +53,17 @@ def load(name_or_path: str) -> Preset:
     entries, findings = read_yaml(path)
     about = {entry.key: entry.value for entry in entries if entry.key in _ABOUT}
     findings = [finding for finding in findings if finding.id != "config.duplicate-key"]
-    findings += _check_about(about, path)
     if findings:
         raise FindingsError(findings)
+    wrong = _check_about(about, path)
+    layer = layer_from_yaml(path, source=f"preset {name}", ignore=_ABOUT)
+    if wrong:
+        raise FindingsError([*wrong, *layer.findings])
     return Preset(
         name=name,
         title=about.get("title") or name,
         description=about.get("description") or "",
-        layer=layer_from_yaml(path, source=f"preset {name}", ignore=_ABOUT),
+        layer=layer,
         needs=tuple(match.parameter.key for need in about.get("needs") or () if (match := find(need))),
         path=path,
     )

@@ -89,6 +89,14 @@ def test_no_preset(
     assert finding.id == id and words in finding.cause and raised.value.exit_code == 2
 
 
+def test_a_wrong_title_hides_no_wrong_setting(tmp_path: Path):
+    path = tmp_path / "p.yaml"
+    path.write_text("title: 3\nbatch: {train_batch_sise: 8}\n")
+    with pytest.raises(FindingsError) as raised:
+        loader.load(str(path))
+    assert [finding.id for finding in raised.value.findings] == ["preset.wrong-type", "config.unknown-key"]
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(FindingsError, match="did you mean quickstart"):
         loader.load("quickstrat")
