@@ -39,7 +39,15 @@ class FSDP2Strategy(Strategy):
             model.to(self.device)
         for layer in decoder_layers(model):
             fully_shard(layer, mesh=self._mesh, mp_policy=precision, offload_policy=offload)
-        fully_shard(model, mesh=self._mesh, mp_policy=precision, offload_policy=offload)
+        # What is trained keeps embedding and head whole for the backward pass; there is none otherwise.
+        reshard = None if trainable else True
+        fully_shard(
+            model,
+            mesh=self._mesh,
+            mp_policy=precision,
+            offload_policy=offload,
+            reshard_after_forward=reshard,
+        )
         return model
 
     @property

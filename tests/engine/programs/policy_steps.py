@@ -9,6 +9,7 @@ import random
 import sys
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from engine.config.sections import RunConfig
 from engine.data.experience import Experience
@@ -76,6 +77,8 @@ def main() -> None:
         rows = compute_logprobs(reference, mine, strategy, pad_token_id=0, micro_batch_size=2)
         for e, row in zip(mine, rows, strict=True):
             e.ref_logprobs = row
+        sharded = [isinstance(p, DTensor) for p in reference.parameters()]
+        assert all(sharded) or strategy.world_size == 1, "the reference model's weights stay whole"
         metrics.append(update.step(mine, kl_coef=0.1))
     weights = {name: p.clone() for name, p in strategy.named_full_parameters(actor)}
     if strategy.rank == 0:
