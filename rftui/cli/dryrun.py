@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from diagnostics.preflight import free_port
 from engine.config.rules import batch_words
@@ -43,7 +44,7 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
         return
     table = Table("parameter", "value", "from", box=None, padding=(0, 2, 0, 0))
     for key, (value, source) in changed.items():
-        table.add_row(key, str(value), source)
+        table.add_row(key, Text(str(value)), source)  # a template may hold [brackets]
     console = Console(soft_wrap=True, highlight=False)
     console.print("Configuration (all others are defaults)", style="bold")
     console.print(table)

@@ -24,6 +24,12 @@ def test_dry_run_shows_origin_arithmetic_and_command_and_creates_nothing(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_dry_run_shows_brackets_as_they_are(tmp_path: Path) -> None:
+    template = "[INST] {input} [/INST]"
+    done = rft("launch", "quickstart", "--dry-run", "--input-template", template, "--runs-dir", str(tmp_path))
+    assert done.returncode == 0 and template in done.stdout
+
+
 def test_dry_run_as_json_is_one_object(tmp_path: Path) -> None:
     done = rft("launch", "quickstart", "--dry-run", "--json", "--runs-dir", str(tmp_path))
     told = json.loads(done.stdout)
