@@ -68,9 +68,9 @@ def options_of_rft() -> set[str]:
 
 
 def options_of_parsers() -> set[str]:
-    """Every option that a module of ours adds to an argparse parser by name."""
+    """Every option that a module or a benchmark of ours adds to an argparse parser by name."""
     declared = {"help"}
-    for path in python_files():
+    for path in [*python_files(), *(ROOT / "benchmarks").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
                 words = [word.value for word in node.args if isinstance(word, ast.Constant)]
