@@ -10,6 +10,7 @@ from engine.config.features import not_built
 from engine.config.yamlfile import dump_scalar
 from engine.findings import FindingsError
 from presets import loader
+from rftui.cli.columns import GAP, aligned
 from rftui.cli.options import AsJson
 
 app = typer.Typer(add_completion=False)
@@ -70,11 +71,8 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns as wide as their longest cell; the last one is free."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)][:-1] if rows else []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
-        typer.echo("  ".join([*cells, row[-1]]))
+    for cells in aligned(rows):
+        typer.echo(GAP.join(cells).rstrip())
 
 
 def _print_json(value: Any) -> None:
