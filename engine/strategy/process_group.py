@@ -17,9 +17,9 @@ def start(config: RunConfig) -> tuple[int, int, torch.device]:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     _check_world(config, world_size)
-    device = _device()
+    device = _device(config)
     if not dist.is_initialized():
-        timeout = timedelta(seconds=timeout_seconds(config))
+        timeout = timedelta(seconds=_timeout_seconds(config))
         backend = _backend(config, device)
         if "RANK" in os.environ:
             dist.init_process_group(backend, timeout=timeout)
@@ -29,40 +29,65 @@ def start(config: RunConfig) -> tuple[int, int, torch.device]:
     return rank, world_size, device
 
 
-def timeout_seconds(config: RunConfig) -> int:
+def _timeout_seconds(config: RunConfig) -> int:
     """`nccl_timeout`, else the environment's NCCL_TIMEOUT, else 30 minutes."""
     if config.parallel.nccl_timeout is not None:
         return config.parallel.nccl_timeout
-    return int(os.environ.get("NCCL_TIMEOUT", DEFAULT_TIMEOUT_S))
+    given = os.environ.get("NCCL_TIMEOUT") or str(DEFAULT_TIMEOUT_S)
+    if not given.isdecimal() or int(given) == 0:
+        cause = f"The environment's NCCL_TIMEOUT = {given!r} is not a positive number of seconds."
+        raise _refusal(
+            "parallel.bad-timeout", cause, "parallel.nccl_timeout", "Unset it, or use --nccl_timeout."
+        )
+    return int(given)
 
 
-def _device() -> torch.device:
-    if not torch.cuda.is_available():
+def _device(config: RunConfig) -> torch.device:
+    """This rank's GPU; over gloo, ranks beyond the GPUs share them."""
+    count = torch.cuda.device_count()
+    if not torch.cuda.is_available() or count == 0:
         return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    if index >= count and _chosen_backend(config) != "gloo":
+        cause = f"Rank {index} of this machine has no GPU: {count} are visible, and nccl cannot share one."
+        fix = f"Start {count} ranks per machine, or share GPUs over gloo (slow): --dist_backend gloo."
+        raise _refusal("parallel.more-ranks-than-gpus", cause, "parallel.nproc", fix)
+    device = torch.device("cuda", index % count)
     torch.cuda.set_device(device)
     return device
 
 
 def _backend(config: RunConfig, device: torch.device) -> str:
-    chosen = config.parallel.dist_backend or os.environ.get("NCCL_BACKEND")
-    if device.type == "cpu" or chosen == "gloo":
+    chosen = _chosen_backend(config)
+    if device.type == "cpu":
+        if chosen == "nccl":
+            cause = "The collective backend nccl was asked for, but there is no GPU that it could use."
+            raise _refusal(
+                "parallel.nccl-without-gpu", cause, "parallel.dist_backend", "Use gloo, or name none."
+            )
         return "gloo"
     # With offload, gradients and their norm live in host memory: gloo reduces those.
-    return "cpu:gloo,cuda:nccl"
+    return "gloo" if chosen == "gloo" else "cpu:gloo,cuda:nccl"
+
+
+def _chosen_backend(config: RunConfig) -> str | None:
+    """`dist_backend`, else the environment's NCCL_BACKEND."""
+    chosen = config.parallel.dist_backend or os.environ.get("NCCL_BACKEND") or None
+    if chosen not in (None, "nccl", "gloo"):
+        cause = f"The environment's NCCL_BACKEND = {chosen!r} is neither nccl nor gloo."
+        raise _refusal(
+            "parallel.bad-backend", cause, "parallel.dist_backend", "Unset it, or use --dist_backend."
+        )
+    return chosen
 
 
 def _check_world(config: RunConfig, world_size: int) -> None:
     nproc = config.parallel.nproc
     if nproc is not None and nproc != world_size:
-        raise FindingsError(
-            [
-                Finding(
-                    id="parallel.world-mismatch",
-                    severity="error",
-                    cause=f"parallel.nproc = {nproc}, but torchrun started {world_size} rank(s).",
-                    param="parallel.nproc",
-                    fixes=(Fix(f"Start torchrun with --nproc-per-node {nproc}, or leave nproc out."),),
-                )
-            ]
-        )
+        cause = f"parallel.nproc = {nproc}, but torchrun started {world_size} rank(s)."
+        fix = f"Start torchrun with --nproc-per-node {nproc}, or leave nproc out."
+        raise _refusal("parallel.world-mismatch", cause, "parallel.nproc", fix)
+
+
+def _refusal(id: str, cause: str, param: str, fix: str) -> FindingsError:
+    return FindingsError([Finding(id=id, severity="error", cause=cause, param=param, fixes=(Fix(fix),))])
