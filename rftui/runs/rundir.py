@@ -54,10 +54,6 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
-    def trajectories_path(self) -> Path:
-        return self.path / "trajectories.db"
-
-    @property
     def control_path(self) -> Path:
         return self.path / "control.json"
 
