@@ -73,6 +73,7 @@ def bury(run: RunDir) -> list[int]:
         if info.status in ACTIVE:
             info.status, info.ended = "stopped", time.time()
             info.exit = Exit("its supervisor was gone; steps since the last checkpoint are lost")
+            run.reserve_path.unlink(missing_ok=True)
             run.write_info(info)
     except OSError as error:
         raise not_written(run, error) from error

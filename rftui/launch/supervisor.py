@@ -32,7 +32,6 @@ from rftui.runs.rundir import RunDir
 POLL_S = 0.2
 ROTATE_EVERY_S = 30.0
 RESERVE_BYTES = 1 << 16
-"""Kept aside while the run lasts, so that its end can be recorded on a disk that is full by then."""
 
 
 class Supervisor:
@@ -47,7 +46,6 @@ class Supervisor:
         self._on_poll = on_poll or (lambda: None)
         self.info: RunInfo = run.read_info()
         self.events = EventWriter(run.path / "events" / "supervisor.jsonl", host=socket.gethostname())
-        self._reserve = run.path / ".reserve"
         self._log = (run.logs_dir / "supervisor.log").open("a", buffering=1)
         self._stops_asked = 0
         self._stops_done = 0
@@ -129,7 +127,7 @@ class Supervisor:
             self._say("running", f"a stop was asked for, but control.json cannot be written: {error}")
 
     def _record_start(self, command: Command) -> None:
-        self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # random: zeros may take no room
+        self.run_dir.reserve_path.write_bytes(os.urandom(RESERVE_BYTES))  # random: zeros may take no room
         self.info.status = "launching"
         self.info.command = command.argv
         answer_for(self.info)
@@ -153,7 +151,7 @@ class Supervisor:
         self.info.status = status  # type: ignore[assignment]
         self.info.exit = cause
         self.info.ended = time.time()
-        self._reserve.unlink(missing_ok=True)
+        self.run_dir.reserve_path.unlink(missing_ok=True)
         self.run_dir.write_info(self.info)
         self._say(status, cause.cause if cause else "")
 

@@ -57,6 +57,11 @@ class RunDir:
     def control_path(self) -> Path:
         return self.path / "control.json"
 
+    @property
+    def reserve_path(self) -> Path:
+        """Room kept aside while the run lasts, so that its end can be recorded on a disk that is full by then."""
+        return self.path / ".reserve"
+
     def read_info(self) -> RunInfo:
         """Content of `run.json`; FindingsError (exit code 2) when missing or damaged."""
         return run_info.read(self.info_path)

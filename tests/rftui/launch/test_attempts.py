@@ -119,7 +119,9 @@ def test_run_whose_launcher_died_is_lost_and_can_be_stopped_or_resumed(run: RunD
     die(run)
     assert present_status(run) == "lost"
     os.close(start.take_over(run))
+    run.reserve_path.touch()
     assert stop.bury(run) == [] and run.read_info().status == "stopped"
+    assert not run.reserve_path.exists()
 
 
 def test_run_of_another_host_is_its_own_while_it_is_heard_of(run: RunDir) -> None:
