@@ -59,7 +59,7 @@ class RunDir:
 
     @property
     def reserve_path(self) -> Path:
-        """Room kept aside while the run lasts, so that its end can be recorded on a disk that is full by then."""
+        """Room kept aside while the run lasts: its end is recorded even on a disk that is full by then."""
         return self.path / ".reserve"
 
     def read_info(self) -> RunInfo:
