@@ -43,13 +43,12 @@ class Metric(Event, frozen=True, tag="metric"):
 
 
 class Phase(Event, frozen=True, tag="phase"):
-    """A phase of a step begins or ends. `seconds` and `tokens` (handled by this rank) stand at the end."""
+    """A phase of a step begins or ends; `seconds` stands at the end."""
 
     step: int
     name: str
     state: Literal["begin", "end"]
     seconds: float = 0.0
-    tokens: int = 0
 
 
 class Memory(Event, frozen=True, tag="memory"):

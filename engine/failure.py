@@ -1,5 +1,6 @@
 """How a rank says that it failed: on stderr for people, in `errors/` for the supervisor."""
 
+import contextlib
 import os
 import sys
 import time
@@ -9,9 +10,7 @@ from typing import Any
 
 import msgspec
 
-from engine.findings import EXIT_RUN_FAILED, Finding, FindingsError, render
-
-EXIT_INTERRUPTED = 130
+from engine.findings import EXIT_INTERRUPTED, EXIT_RUN_FAILED, Finding, FindingsError, render
 
 
 class RankError(msgspec.Struct, frozen=True):
@@ -27,19 +26,21 @@ class RankError(msgspec.Struct, frozen=True):
 
 
 def report(error: BaseException, run_dir: Path | None) -> int:
-    """Print the failure, record it if the run directory is known, and return the exit code."""
-    if isinstance(error, FindingsError):
-        exit_code, findings = error.exit_code, error.findings
-        print("\n".join(render(f) for f in findings), file=sys.stderr, flush=True)
-    elif isinstance(error, KeyboardInterrupt):
+    """Record the failure if the run directory is known, print it, and return the exit code."""
+    if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr, flush=True)
         return EXIT_INTERRUPTED
-    else:
-        exit_code, findings = EXIT_RUN_FAILED, ()
-        traceback.print_exception(error)
+    findings = error.findings if isinstance(error, FindingsError) else ()
+    exit_code = error.exit_code if isinstance(error, FindingsError) else EXIT_RUN_FAILED
     if run_dir is not None:
         _record(error, run_dir, exit_code, findings)
+    with contextlib.suppress(OSError):  # standard error may be a log on a full disk
+        print("\n".join(map(render, findings)) or _trace(error), file=sys.stderr, flush=True)
     return exit_code
+
+
+def _trace(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
 
 
 def _record(error: BaseException, run_dir: Path, exit_code: int, findings: tuple[Finding, ...]) -> None:
@@ -49,7 +50,7 @@ def _record(error: BaseException, run_dir: Path, exit_code: int, findings: tuple
         t=time.time(),
         type=type(error).__name__,
         message=str(error),
-        traceback="".join(traceback.format_exception(error)),
+        traceback=_trace(error),
         exit_code=exit_code,
         findings=findings,
     )
@@ -61,4 +62,5 @@ def _write(path: Path, record: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.encode(record))
     except OSError as error:
-        print(f"could not record the failure in {path}: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"could not record the failure in {path}: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ EXIT_OK = 0
 EXIT_RUN_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_UNFIT = 3
+EXIT_INTERRUPTED = 130
 
 
 class Fix(msgspec.Struct, frozen=True, omit_defaults=True):

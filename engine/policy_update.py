@@ -39,6 +39,8 @@ class PolicyUpdate:
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.pad_token_id = pad_token_id
+        self.forwarded_tokens = 0
+        """Tokens this rank has put through the model in updates; whoever reads it sets it back."""
         self.loss_agg = config.algorithm.loss_agg or ESTIMATORS[config.algorithm.advantage_estimator].loss_agg
 
     def step(self, experiences: Sequence[Experience], kl_coef: float) -> dict[str, float]:
@@ -84,6 +86,7 @@ class PolicyUpdate:
         batch = collate(
             experiences, self.pad_token_id, self.strategy.device, share_prompts=self.actor.shares_prompts
         )
+        self.forwarded_tokens += batch.n_tokens
         mask = batch.mask
         flat_logprobs, flat_entropy = self.actor(batch, entropy_grad=algorithm.entropy_coef > 0)
         logprobs, entropy = batch.unflatten(flat_logprobs), batch.unflatten(flat_entropy)

@@ -51,11 +51,12 @@ def throughput_metrics(
     """Metrics of an iteration from its global sums.
 
     `values` holds `time/<phase>` and `time/step` in seconds, and the totals `samples`, `response_tokens`,
-    `tokens` and `trained_tokens` (each pass over a token counts) over all ranks. Adds tokens and samples per
+    `tokens`, `trained_tokens` (each pass over a token counts) and `forwarded_tokens` (those that really went
+    through the model in updates: a shared prompt once) over all ranks. Adds tokens and samples per
     second, and MFU where the device's peak is known.
     """
-    totals = ("samples", "response_tokens", "tokens", "trained_tokens")
-    samples, response_tokens, tokens, trained_tokens = (values.pop(name) for name in totals)
+    totals = ("samples", "response_tokens", "tokens", "trained_tokens", "forwarded_tokens")
+    samples, response_tokens, tokens, trained_tokens, forwarded_tokens = (values.pop(name) for name in totals)
     rates = {
         "throughput/samples_per_s": _rate(samples, values["time/step"]),
         "throughput/tokens_per_s": _rate(response_tokens, values["time/step"]),
@@ -64,7 +65,7 @@ def throughput_metrics(
     }
     if values.get("time/logprob"):
         rates["throughput/logprob_tokens_per_s"] = _rate(tokens, values["time/logprob"])
-    share = mfu(n_parameters, int(trained_tokens / world_size), values.get("time/update", 0.0), device_name)
+    share = mfu(n_parameters, int(forwarded_tokens / world_size), values.get("time/update", 0.0), device_name)
     if share is not None:
         rates["throughput/mfu"] = share
     return {**values, **rates}

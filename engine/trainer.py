@@ -105,10 +105,8 @@ class SPMDPPOTrainer:
     def fit(self) -> str:
         """Train to the end, or to a stop request. Returns `finished` or `stopped`."""
         self._start()
-        while self.state.step < self.plan.total_steps:
+        while self.state.step < self.plan.total_steps and not self._stop_requested():
             self.train_iteration()
-            if self._stop_requested():
-                break
         return self._end("finished" if self.state.step >= self.plan.total_steps else "stopped")
 
     def train_iteration(self) -> None:
@@ -217,6 +215,8 @@ class SPMDPPOTrainer:
         stats.add_sum("response_tokens", sum(len(e.response_ids) for e in experiences))
         stats.add_sum("tokens", sum(len(e) for e in experiences))
         stats.add_sum("trained_tokens", sum(len(e) for e in experiences) * self.config.optim.max_epochs)
+        stats.add_sum("forwarded_tokens", self.update.forwarded_tokens)
+        self.update.forwarded_tokens = 0
         values = reduce_stats(stats, self.strategy)
         return throughput_metrics(
             values, self.models.n_parameters, self.strategy.world_size, self.telemetry.device_name
@@ -259,8 +259,11 @@ class SPMDPPOTrainer:
         self.state.load_state_dict(state)
         if rank_state is not None:
             restore_rng(rank_state, {"rollout": self.generator})
-        self._saved_step = self.state.step
+        else:  # another world size: go on with numbers that have not been drawn before
+            self.generator.manual_seed(self.generator.initial_seed() + 7919 * self.state.step)
+        self._saved_step = self.state.step if path.parent == self.checkpoints.root else -1
         self.recorder.forget_after(self.state.step)
+        self.checkpoints.set_aside_after(self.state.step)
         self.strategy.print(f"resumed from {path} at step {self.state.step}")
         self._status("resumed")
 

@@ -112,6 +112,15 @@ def clean(root: Path) -> None:
             shutil.rmtree(path)
 
 
+def set_aside(root: Path, step: int) -> None:
+    """Rename complete checkpoints after `step` to `step-<n>.superseded`: kept, but never resumed from."""
+    for later, folder in complete_steps(root).items():
+        if later > step:
+            aside = beside(folder, "superseded")
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+
+
 def fsync(path: Path) -> None:
     """Force a file's content, or a folder's names, to the disk."""
     fd = os.open(path, os.O_RDONLY)

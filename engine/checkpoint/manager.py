@@ -192,6 +192,12 @@ class CheckpointManager:
         manifest = layout.read_manifest(folder)
         return manifest.bytes if manifest else 0
 
+    def set_aside_after(self, step: int) -> None:
+        """Rename checkpoints of later steps, of which a run that resumed here is no continuation."""
+        if self.rank == 0 and self.root.is_dir():
+            layout.set_aside(self.root, step)
+        self._barrier()
+
     # --- loading --------------------------------------------------------------------------------------
 
     def load(

@@ -1,10 +1,14 @@
 """Parameters whose feature this version does not have yet: refused by name, never ignored."""
 
+import re
 from typing import Any, NamedTuple
 
 from engine.config.registry import Parameter, parameters
 from engine.config.values import show
 from engine.findings import Finding, Fix
+
+# What trackers give out as keys: 32 or more letters and digits in a row.
+_KEY = re.compile(r"[0-9A-Za-z_-]{32,}")
 
 
 class Feature(NamedTuple):
@@ -31,11 +35,16 @@ def refusal(value: Any, parameter: Parameter, place: str = "") -> Finding | None
     return Finding(
         id="config.not-available",
         severity="error",
-        cause=f"{parameter.key} = {show(value)}: not available in this version (“{parameter.help}”)",
+        cause=f"{parameter.key} = {_shown(value)}: not available in this version (“{parameter.help}”)",
         evidence=(f"given by {place}",) if place else (),
         fixes=(_way_out(parameter),),
         param=parameter.key,
     )
+
+
+def _shown(value: Any) -> str:
+    """The value, unless it looks like a key that somebody put where a name belongs."""
+    return "…" if _KEY.fullmatch(str(value)) else show(value)
 
 
 def _way_out(parameter: Parameter) -> Fix:

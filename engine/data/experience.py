@@ -43,6 +43,8 @@ class MicroBatch:
     positions: Tensor
     targets: Tensor
     layout: PromptLayout | None = None
+    n_tokens: int = 0
+    """Tokens that are forwarded, without padding."""
 
     def unflatten(self, values: Tensor) -> Tensor:
         """Per-token values [N] to [B, T], zero where there is no token."""
@@ -74,7 +76,8 @@ def collate(
         input_ids[row, : len(e) - 1] = torch.tensor([*e.prompt_ids, *e.response_ids[:-1]])
         first = row * width + len(e.prompt_ids) - 1
         positions += range(first, first + len(e.response_ids))
-    return _on(device, input_ids, mask, torch.tensor(positions), targets)
+    n_tokens = sum(len(e) - 1 for e in experiences)
+    return _on(device, input_ids, mask, torch.tensor(positions), targets, None, n_tokens)
 
 
 def _saved_share(experiences: Sequence[Experience]) -> float:
@@ -106,7 +109,7 @@ def _shared(
         [rows[e.prompt_ids] for e in experiences],
         device,
     )
-    return _on(device, torch.tensor([tokens]), mask, torch.tensor(positions), targets, layout)
+    return _on(device, torch.tensor([tokens]), mask, torch.tensor(positions), targets, layout, len(tokens))
 
 
 def _on(
@@ -116,8 +119,11 @@ def _on(
     positions: Tensor,
     targets: Tensor,
     layout: PromptLayout | None = None,
+    n_tokens: int = 0,
 ) -> MicroBatch:
-    return MicroBatch(input_ids.to(device), mask.to(device), positions.to(device), targets.to(device), layout)
+    return MicroBatch(
+        input_ids.to(device), mask.to(device), positions.to(device), targets.to(device), layout, n_tokens
+    )
 
 
 def pad_rows(rows: Sequence[Tensor], like: Tensor) -> Tensor:

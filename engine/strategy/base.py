@@ -1,5 +1,6 @@
 """What every strategy shares: process group, device, collectives, and the rollout engine's life cycle."""
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -153,9 +154,10 @@ class Strategy(ABC):
     # --- talking --------------------------------------------------------------------------------------
 
     def print(self, *values: object) -> None:
-        """Print on rank 0."""
+        """Print on rank 0. A log on a full disk must not end a run: then the line is lost."""
         if self.rank == 0:
-            print(*values, flush=True)
+            with contextlib.suppress(OSError):
+                print(*values, flush=True)
 
     def report_memory(self, prefix: str) -> None:
         """Print the device memory of rank 0 in GiB, under a heading."""

@@ -35,8 +35,7 @@ class FSDP2Strategy(Strategy):
             else OffloadPolicy()
         )
         precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
-        if not isinstance(offload, CPUOffloadPolicy):
-            model.to(self.device)
+        # Parameters move to the device with their shard, layer by layer: the whole never has to fit.
         for layer in decoder_layers(model):
             fully_shard(layer, mesh=self._mesh, mp_policy=precision, offload_policy=offload)
         # What is trained keeps embedding and head whole for the backward pass; there is none otherwise.

@@ -8,9 +8,7 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from engine.findings import FindingsError
-
-EXIT_INTERRUPTED = 130
+from engine.findings import EXIT_INTERRUPTED, FindingsError
 
 
 class Verb(NamedTuple):

@@ -9,13 +9,12 @@ import msgspec
 import typer
 
 from engine.config.load import Layer, layer_from_flags, layer_from_sets
+from engine.findings import EXIT_INTERRUPTED
 from rftui.cli.report import print_findings
 from rftui.launch import outcome
 from rftui.launch.progress import Progress
 from rftui.launch.start import start_detached, start_foreground
 from rftui.runs.rundir import RunDir
-
-EXIT_INTERRUPTED = 130
 
 PARAMETERS = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a verb that takes `--parameter value` for every parameter."""

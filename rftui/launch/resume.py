@@ -6,7 +6,8 @@ from pathlib import Path
 from diagnostics import preflight
 from diagnostics.hardware import Hardware
 from engine.checkpoint.layout import complete_steps
-from engine.config.load import Layer, layer_from_yaml
+from engine.config.load import Layer, examine, layer_from_yaml
+from engine.config.registry import find
 from engine.config.sections import RunConfig
 from engine.findings import Finding, FindingsError, Fix
 from rftui.launch.prepare import Prepared, Problems, prepare
@@ -14,6 +15,8 @@ from rftui.launch.processes import kill_processes_of
 from rftui.launch.start import not_written, write_config
 from rftui.runs.info import answer_for
 from rftui.runs.rundir import RunDir
+
+CKPT_PATH = "checkpoint.ckpt_path"
 
 
 def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) -> Prepared:
@@ -28,9 +31,28 @@ def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) 
     own = layer_from_yaml(run.config_path)
     if not own.values:
         raise _config_lost(run, [finding.cause for finding in own.findings])
+    continued = [] if _names_checkpoint(overrides) else _own_checkpoints(run, own)
     return prepare(
-        [own, *overrides], preset=info.preset, hardware=hardware, problems=problems, nproc=info.nproc
+        [own, *continued, *overrides],
+        preset=info.preset,
+        hardware=hardware,
+        problems=problems,
+        nproc=info.nproc,
     )
+
+
+def _names_checkpoint(layers: Sequence[Layer]) -> bool:
+    """Whether one of these layers says which checkpoint to resume from."""
+    matches = [find(name) for layer in layers for name in layer.values]
+    return any(match is not None and match.parameter.key == CKPT_PATH for match in matches)
+
+
+def _own_checkpoints(run: RunDir, own: Layer) -> list[Layer]:
+    """A run that began from another's checkpoint goes on from its own, as soon as it has one."""
+    config = examine([own]).resolved.config
+    if config.checkpoint.ckpt_path is None or not saved_steps(run, config):
+        return []
+    return [Layer("resume", {CKPT_PATH: None})]
 
 
 def open_attempt(run: RunDir, prepared: Prepared) -> None:

@@ -1,13 +1,17 @@
 """What a rank says: phases that nest and add up, memory marks, the control file, trajectories."""
 
+import contextlib
+import os
+import sys
 import time
 from pathlib import Path
 
 import msgspec
+import pytest
 import torch
 from sqlalchemy import create_engine, text
 
-from engine import events
+from engine import events, failure
 from engine.control import stop_requested
 from engine.telemetry import Telemetry
 from engine.throughput import mfu, throughput_metrics
@@ -84,7 +88,13 @@ def row(step: int) -> dict[str, object]:
 
 def test_rates() -> None:
     values = {"time/step": 2.0, "time/rollout": 0.5, "time/update": 1.0}
-    totals = {"samples": 16.0, "response_tokens": 100.0, "tokens": 300.0, "trained_tokens": 600.0}
+    totals = {
+        "samples": 16.0,
+        "response_tokens": 100.0,
+        "tokens": 300.0,
+        "trained_tokens": 600.0,
+        "forwarded_tokens": 500.0,
+    }
     metrics = throughput_metrics({**values, **totals}, 10, 2, "cpu")
     assert metrics["throughput/samples_per_s"] == 8
     assert metrics["throughput/tokens_per_s"] == 50
@@ -99,3 +109,16 @@ def test_mfu_is_known_only_for_known_devices() -> None:
         assert mfu(10**9, 1000, 1.0, unknown) is None
     assert mfu(10**9, 1000, 1.0, "NVIDIA A100-SXM4-80GB") == 6e12 / 312e12
     assert mfu(10**9, 98_900, 2.0, "NVIDIA H200") == 6e9 * 98_900 / 2 / 989e12
+
+
+def test_a_failure_is_recorded_where_nothing_can_be_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with os.fdopen(os.open("/dev/full", os.O_WRONLY), "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        assert failure.report(ValueError("too long"), tmp_path) == 1
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+    record = msgspec.json.decode((tmp_path / "errors" / "rank-00000.json").read_bytes())
+    assert (record["type"], record["message"]) == ("ValueError", "too long")

@@ -116,6 +116,20 @@ def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["step-5"]
 
 
+def test_what_a_resumed_run_leaves_behind_is_kept_but_not_resumed(tmp_path: Path) -> None:
+    actor = tiny_actor()
+    optimizer = adamw(actor)
+    made = manager(tmp_path, max_num=9)
+    for step in (2, 4, 6):
+        save(made, step, actor, optimizer)
+    made.set_aside_after(2)
+    assert made.steps() == [2]
+    save(made, 4, actor, optimizer)
+    assert made.latest() == tmp_path / "step-4"
+    made.set_aside_after(3)
+    assert {p.name for p in tmp_path.iterdir()} == {"step-2", "step-4.superseded", "step-6.superseded"}
+
+
 def test_only_complete_ones_are_listed(tmp_path: Path) -> None:
     actor = tiny_actor()
     optimizer = adamw(actor)

@@ -378,3 +378,10 @@ def test_a_hand_edited_config_yaml_counts_the_edit_as_given(tmp_path: Path):
     assert resolved.sources == {"optim.max_norm": str(tmp_path / "my.yaml")}
     refused = text.replace("packing_samples: false", "packing_samples: true")
     assert "config.not-available memory.packing_samples" in findings_of(yaml_file(tmp_path, refused))
+
+
+def test_a_key_given_as_a_project_name_is_not_repeated() -> None:
+    key = "0123456789abcdef0123456789abcdef01234567"
+    with pytest.raises(FindingsError, match=r"logging\.use_wandb = …: not available") as raised:
+        resolve([layer_from_flags(["--use_wandb", key])])
+    assert key not in str(raised.value)

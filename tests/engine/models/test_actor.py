@@ -81,6 +81,9 @@ def test_a_shared_prompt_is_forwarded_once() -> None:
     prompts = {e.prompt_ids for e in batch}
     responses = sum(len(e.response_ids) - 1 for e in batch)
     assert shared.input_ids.shape == (1, sum(map(len, prompts)) + responses)
+    assert shared.n_tokens == shared.input_ids.numel()
+    padded = collate(batch, 0, CPU, share_prompts=False)
+    assert padded.n_tokens == sum(len(e) - 1 for e in batch) < padded.input_ids.numel()
 
 
 def test_without_entropy_grad_entropy_has_none() -> None:

@@ -93,6 +93,17 @@ def test_only_complete_checkpoints_count(run: RunDir) -> None:
     assert list(saved_steps(run, config)) == [20, 100]
 
 
+def test_a_run_begun_elsewhere_goes_on_from_its_own_checkpoints(run: RunDir) -> None:
+    elsewhere = run.path / "elsewhere"
+    begun = [layer_from_flags(["--ckpt_path", str(elsewhere)], source="flag")]
+    open_attempt(run, prepare_resume(run, begun, detect()))
+    assert prepare_resume(run, [], detect()).resolved.config.checkpoint.ckpt_path == str(elsewhere)
+    (run.checkpoints_dir / "step-20").mkdir()
+    write_manifest(run.checkpoints_dir / "step-20", 20, world_size=1, torch_version="2")
+    assert prepare_resume(run, [], detect()).resolved.config.checkpoint.ckpt_path is None
+    assert prepare_resume(run, begun, detect()).resolved.config.checkpoint.ckpt_path == str(elsewhere)
+
+
 def test_lock_is_held_once(run: RunDir) -> None:
     first = lock(run.path)
     assert first is not None and lock(run.path) is None

@@ -103,6 +103,7 @@ def test_run_outlives_the_terminal_it_was_started_from(make_run: MakeRun) -> Non
     run = make_run("train")
     session, terminal = pty.fork()
     if session == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it
         start(run)
         time.sleep(600)
     wait_for(lambda: ranks_up(run, 1))
