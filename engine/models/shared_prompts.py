@@ -60,8 +60,8 @@ def attend(
 
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:
     """[1, H, N, D] at indices [R, L] → [R, H, L, D]."""
-    taken = tensor[0].index_select(1, index.flatten())
-    return taken.unflatten(1, index.shape).transpose(0, 1)
+    by_token = tensor[0].transpose(0, 1)  # as the projections left it in memory: one row per token
+    return by_token.index_select(0, index.flatten()).unflatten(0, index.shape).transpose(1, 2)
 
 
 def _flat(tensor: Tensor) -> Tensor:
