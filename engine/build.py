@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from engine.alerts import Alerts
 from engine.algorithms.kl import make_kl_controller
 from engine.algorithms.normalisation import RunningMoments
 from engine.checkpoint.manager import CheckpointManager
@@ -185,4 +186,4 @@ def _recorder(config: RunConfig, run_dir: Path, strategy: Strategy, telemetry: T
     saver = None
     if strategy.rank == 0 and config.logging.num_trajectories_to_save > 0:
         saver = TrajectorySaver(config.logging.trajectory_url or f"sqlite:///{run_dir / 'trajectories.db'}")
-    return Recorder(config, strategy, telemetry, saver)
+    return Recorder(config, strategy, telemetry, saver, Alerts(strategy, telemetry))

@@ -1,12 +1,13 @@
 """Names of the metrics a run writes, and the numbers of a rollout."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from engine.algorithms.advantages import zero_variance
 from engine.algorithms.stats import StatsAccumulator
+from engine.data.experience import Experience
 from engine.experience_maker import Rollout
 from engine.strategy import Strategy
 
@@ -52,3 +53,23 @@ def rollout_metrics(rollouts: Sequence[Rollout], shaped: Tensor, strategy: Strat
     variance = metrics.pop("reward/square") - metrics["reward/mean"] ** 2
     metrics["reward/std"] = max(variance, 0.0) ** 0.5
     return metrics
+
+
+def timing_metrics(
+    seconds: Mapping[str, float],
+    experiences: Sequence[Experience],
+    max_epochs: int,
+    forwarded_tokens: int,
+    strategy: Strategy,
+) -> dict[str, float]:
+    """`time/<phase>` on the slowest rank, and the totals that `throughput_metrics` wants. Collective."""
+    stats = StatsAccumulator(strategy.device)
+    for phase, spent in seconds.items():
+        stats.add_max(f"time/{phase}", spent)
+    tokens = sum(len(e) for e in experiences)
+    stats.add_sum("samples", len(experiences))
+    stats.add_sum("response_tokens", sum(len(e.response_ids) for e in experiences))
+    stats.add_sum("tokens", tokens)
+    stats.add_sum("trained_tokens", tokens * max_epochs)
+    stats.add_sum("forwarded_tokens", forwarded_tokens)
+    return reduce_stats(stats, strategy)

@@ -4,11 +4,12 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.alerts import Alerts
 from engine.config.sections import RunConfig
 from engine.data.experience import present
-from engine.events import Alert, Metric, Sample
+from engine.events import Metric, Sample
 from engine.experience_maker import Rollout
-from engine.findings import Finding, Fix, render
+from engine.findings import Finding, Fix
 from engine.strategy import Strategy
 from engine.telemetry import Telemetry
 from engine.trajectories import TrajectorySaver, label_text
@@ -26,12 +27,13 @@ class Recorder:
         strategy: Strategy,
         telemetry: Telemetry,
         trajectories: TrajectorySaver | None,
+        alerts: Alerts,
     ) -> None:
         self.config = config
         self.strategy = strategy
         self.telemetry = telemetry
         self.trajectories = trajectories
-        self._refused: Finding | None = None
+        self.alerts = alerts
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """One metric event from rank 0."""
@@ -62,17 +64,12 @@ class Recorder:
 
     def _keep(self, trajectories: TrajectorySaver, rows: list[dict[str, Any]], step: int) -> None:
         """Save rows. A database that refuses them (full disk) raises an alert and does not end the run."""
+        refused: list[Finding] = []
         try:
             trajectories.save(rows)
         except SQLAlchemyError as error:
-            if self._refused is None:
-                self._refused = _not_saved(error)
-                self.telemetry.emit(Alert, state="raised", finding=self._refused, step=step)
-                self.strategy.print(render(self._refused))
-            return
-        if self._refused is not None:
-            self.telemetry.emit(Alert, state="cleared", finding=self._refused, step=step)
-            self._refused = None
+            refused.append(_not_saved(error))
+        self.alerts.update("trajectories", refused, step)
 
     def line(self, step: int, total_steps: int, values: dict[str, float]) -> None:
         """A line of the most telling metrics on the console."""

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from engine.advantage_phase import assign_advantages, shape_rewards
 from engine.algorithms.advantages import ESTIMATORS, zero_variance
-from engine.algorithms.stats import StatsAccumulator
 from engine.checkpoint.manager import CheckpointManager
 from engine.checkpoint.rng import capture_rng, restore_rng
 from engine.config.batch import generate_max_len
@@ -23,10 +21,9 @@ from engine.control import stop_requested
 from engine.data.experience import Experience
 from engine.data.types import Prompt
 from engine.evaluate import Evaluator
-from engine.events import Alert, Status
+from engine.events import Status
 from engine.experience_maker import ExperienceMaker, Rollout
-from engine.findings import Finding, render
-from engine.metrics import reduce_stats, rollout_metrics
+from engine.metrics import rollout_metrics, timing_metrics
 from engine.models.actor import Actor
 from engine.models.logprob_pass import compute_logprobs
 from engine.policy_update import PolicyUpdate
@@ -100,7 +97,6 @@ class SPMDPPOTrainer:
         self.generator = torch.Generator(strategy.device)
         self.generator.manual_seed(config.run.seed * 1_000_003 + strategy.rank)
         self._saved_step = -1
-        self._alerts: dict[str, Finding] = {}
 
     def fit(self) -> str:
         """Train to the end, or to a stop request. Returns `finished` or `stopped`."""
@@ -206,35 +202,17 @@ class SPMDPPOTrainer:
             self.state.kl.update(metrics["kl/ref"], n_responses * self.strategy.world_size)
 
     def _timing(self, experiences: Sequence[Experience], seconds: float) -> dict[str, float]:
-        """Seconds of each phase on the slowest rank, and what they amount to per second."""
-        stats = StatsAccumulator(self.strategy.device)
-        for phase, spent in self.telemetry.take_seconds().items():
-            stats.add_max(f"time/{phase}", spent)
-        stats.add_max("time/step", seconds)
-        stats.add_sum("samples", len(experiences))
-        stats.add_sum("response_tokens", sum(len(e.response_ids) for e in experiences))
-        stats.add_sum("tokens", sum(len(e) for e in experiences))
-        stats.add_sum("trained_tokens", sum(len(e) for e in experiences) * self.config.optim.max_epochs)
-        stats.add_sum("forwarded_tokens", self.update.forwarded_tokens)
-        self.update.forwarded_tokens = 0
-        values = reduce_stats(stats, self.strategy)
+        phases = {"step": seconds, **self.telemetry.take_seconds()}
+        forwarded, self.update.forwarded_tokens = self.update.forwarded_tokens, 0
+        values = timing_metrics(phases, experiences, self.config.optim.max_epochs, forwarded, self.strategy)
         return throughput_metrics(
             values, self.models.n_parameters, self.strategy.world_size, self.telemetry.device_name
         )
 
     def _check(self, steps: Sequence[dict[str, float]]) -> None:
-        """Raise an alert for what is wrong now and was not before; clear it when it is over."""
-        found = {f.id: f for metrics in steps for f in findings_of(metrics, bf16=self.config.model.bf16)}
-        for finding in [f for id, f in found.items() if id not in self._alerts]:
-            self._alert("raised", finding)
-            self.strategy.print(render(finding))
-        for finding in [f for id, f in self._alerts.items() if id not in found]:
-            self._alert("cleared", finding)
-        self._alerts = found
-
-    def _alert(self, state: Literal["raised", "cleared"], finding: Finding) -> None:
-        if self.strategy.rank == 0:
-            self.telemetry.emit(Alert, state=state, finding=finding, step=self.state.step)
+        bf16 = self.config.model.bf16
+        findings = [finding for metrics in steps for finding in findings_of(metrics, bf16=bf16)]
+        self.recorder.alerts.update("step", findings, self.state.step)
 
     # --- between iterations ----------------------------------------------------------------------------
 
