@@ -95,6 +95,30 @@ def check_model(pretrain: str) -> list[Finding]:
     return [_model_finding("model.path-missing", f"the model path {pretrain} does not exist.", fix)]
 
 
+def check_chat_template(pretrain: str) -> list[Finding]:
+    """A local tokenizer must come with the chat template that prompts are to be rendered with."""
+    folder = Path(pretrain).expanduser()
+    settings = folder / "tokenizer_config.json"
+    if (
+        not settings.is_file()
+        or any(folder.glob("chat_template*"))
+        or "chat_template" in settings.read_text()
+    ):
+        return []
+    return [
+        Finding(
+            id="data.no-chat-template",
+            severity="error",
+            cause=f"apply_chat_template is set, but the tokenizer of {pretrain} has no chat template.",
+            fixes=(
+                Fix("set apply_chat_template to false", set={"data.apply_chat_template": False}),
+                Fix("use an instruct model, or save a chat template with the tokenizer"),
+            ),
+            param="data.apply_chat_template",
+        )
+    ]
+
+
 def check_reward_fn(spec: str | None) -> list[Finding]:
     """`file.py:function`: the file exists, parses, and defines the function. It is not run."""
     if spec is None:

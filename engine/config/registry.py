@@ -120,13 +120,17 @@ def find(name: str) -> Match | None:
 
 
 def nearest(name: str, limit: int = 3) -> list[Parameter]:
-    """Parameters whose names come closest to a misspelt `name`, best first; may be empty."""
+    """Parameters whose names come closest to a misspelt `name`, best first; may be empty.
+
+    Those that this version refuses whatever their value are no help and left out.
+    """
     import difflib
 
     bare = name.replace("-", "_").rpartition(".")[2].lower()
-    close = difflib.get_close_matches(bare, names(), n=limit + 2, cutoff=0.7)
+    close = difflib.get_close_matches(bare, names(), n=limit + 5, cutoff=0.6)
     close += [known for known in names() if len(bare) >= 4 and bare in known and known not in close]
-    return list(dict.fromkeys(names()[known].parameter for known in close))[:limit]
+    found = dict.fromkeys(names()[known].parameter for known in close)
+    return [parameter for parameter in found if not isinstance(parameter.not_built, str)][:limit]
 
 
 def _read_type(annotation: Any) -> tuple[Kind, bool, tuple[Any, ...], dict[str, float]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from engine.config.batch import divides_evenly, generate_max_len
 from engine.config.registry import parameters
 from engine.config.rule import Facts, Rule, finding, rule, use
-from engine.config.sections import RunConfig
+from engine.config.sections import RolloutSection, RunConfig
 from engine.config.values import show
 from engine.findings import Finding, Fix
 
@@ -91,9 +91,20 @@ def _context(facts: Facts) -> Iterator[Finding]:
             "rollout.beyond-context",
             "rollout.max_len",
             f"max_len = {longest} is longer than the {context} positions the model was made for",
-            use("rollout.max_len", context),
+            _within(context, facts.config.rollout),
             severity="warning",
         )
+
+
+def _within(context: int, rollout: RolloutSection) -> Fix:
+    """Lengths that fit into `context` together: a prompt that would take all of it gets half."""
+    prompt = rollout.prompt_max_len if rollout.prompt_max_len < context else context // 2
+    lengths = {"max_len": context, "prompt_max_len": prompt}
+    if rollout.generate_max_len is not None:
+        lengths["generate_max_len"] = min(rollout.generate_max_len, context - prompt)
+    changed = {k: v for k, v in lengths.items() if v != getattr(rollout, k)}
+    text = "set " + ", ".join(f"{name} to {value}" for name, value in changed.items())
+    return Fix(text, set={f"rollout.{name}": value for name, value in changed.items()})
 
 
 @rule(*LENGTHS, "reward.overlong_buffer_len")

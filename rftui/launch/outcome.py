@@ -151,8 +151,8 @@ def _launcher_words(returncode: int, output: str) -> str:
     if "EADDRINUSE" in output:
         return "torchrun could not open its port: another process took it (EADDRINUSE)"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = lines[-1] if lines else "it printed nothing"
-    return f"torchrun: {_code_words(returncode)}; its last line: {last}"
+    words = f"its last line: {lines[-1]}" if lines else "it printed nothing"
+    return f"torchrun: {_code_words(returncode)}; {words}"
 
 
 def log_since(log: Path, offset: int) -> str:

@@ -12,6 +12,7 @@ from engine.config.load import Layer, Resolved
 from engine.config.sections import RunConfig
 from engine.data.validate import check_source
 from engine.findings import EXIT_BAD_INPUT, EXIT_UNFIT, Finding, FindingsError
+from engine.rewards.base import parse_rules
 from rftui.runs import rundir
 
 
@@ -85,6 +86,9 @@ def prepare(
     problems.environment.extend(hardware.problems)
     if config.model.pretrain and "model.pretrain" not in examined.broken:
         problems.gather(lambda: preflight.check_model(config.model.pretrain))
+    if config.data.apply_chat_template:
+        problems.gather(lambda: preflight.check_chat_template(config.model.pretrain))
+    problems.gather(lambda: parse_rules(config.reward.reward_rule or "")[1])
     problems.gather(lambda: preflight.check_reward_fn(config.reward.reward_fn))
     problems.gather(lambda: _check_data(config, sizes))
     dataset_size = sizes[0] if sizes else None

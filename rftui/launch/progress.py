@@ -12,7 +12,7 @@ from rftui.runs.view import present_status
 
 MIN_INTERVAL_S = 1.0
 POLL_S = 0.2
-SHOWN = {"reward/mean": "reward", "kl/ref": "kl", "response/length_mean": "length", "policy/loss": "loss"}
+SHOWN = {"reward/mean": "reward", "kl/ref": "kl", "response/length_mean": "length"}
 
 
 class Progress:

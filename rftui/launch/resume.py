@@ -26,6 +26,8 @@ def prepare_resume(run: RunDir, overrides: Sequence[Layer], hardware: Hardware) 
     """
     kill_processes_of(run.path)
     info = run.read_info()
+    if info.status == "finished" and not any(layer.values for layer in overrides):
+        raise _finished(run, info.steps)
     problems = Problems()
     problems.gather(lambda: preflight.check_runs_dir(run.path), environment=True)
     own = layer_from_yaml(run.config_path)
@@ -78,6 +80,20 @@ def saved_steps(run: RunDir, config: RunConfig) -> dict[int, Path]:
     save_path = config.checkpoint.save_path
     folder = Path(run.read_info().cwd) / save_path if save_path else run.checkpoints_dir
     return complete_steps(folder)
+
+
+def _finished(run: RunDir, steps: int) -> FindingsError:
+    finding = Finding(
+        id="run.finished",
+        severity="error",
+        cause=f"{run.name} has finished all of its {steps} steps: there is nothing to resume.",
+        fixes=(
+            Fix("train on", command=f"rft resume {run.name} --max-steps {2 * steps}"),
+            Fix("or pass over the data again with a larger --num-episodes"),
+            Fix("get the model", command=f"rft export {run.name} --to DIR"),
+        ),
+    )
+    return FindingsError([finding])
 
 
 def _config_lost(run: RunDir, why: list[str]) -> FindingsError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.findings import EXIT_BAD_INPUT, EXIT_UNFIT, Finding, FindingsError, Fix
 from rftui.runs import info as run_info
+from rftui.runs import unsupervised
 from rftui.runs.info import RunInfo, effective_status
 
 __all__ = ["RunDir", "auto_name", "create", "create_auto", "default_runs_dir", "effective_status", "find"]
@@ -63,8 +64,18 @@ class RunDir:
         return self.path / ".reserve"
 
     def read_info(self) -> RunInfo:
-        """Content of `run.json`; FindingsError (exit code 2) when missing or damaged."""
+        """Content of `run.json`, or what the events tell of a run that was started without `rft`.
+
+        FindingsError (exit code 2) when it is damaged, or neither is there.
+        """
+        if not self.info_path.exists() and unsupervised.is_unsupervised(self.path):
+            return unsupervised.info_of(self.path)
         return run_info.read(self.info_path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder is a run at all."""
+        return self.info_path.is_file() or unsupervised.is_unsupervised(self.path)
 
     def write_info(self, info: RunInfo) -> None:
         """Replace `run.json` atomically."""
@@ -158,9 +169,9 @@ def create_auto(runs_dir: Path, preset: str) -> RunDir:
 def find(runs_dir: Path, name: str) -> RunDir:
     """The run of that name (or at that path, when it has a slash); unknown → a finding with near names."""
     run = RunDir(runs_dir / name)
-    if _NAME.fullmatch(name) and run.info_path.is_file():
+    if _NAME.fullmatch(name) and run.exists:
         return run
-    if "/" in name and RunDir(Path(name)).info_path.is_file():
+    if "/" in name and RunDir(Path(name)).exists:
         return RunDir(Path(name).resolve())
     known = names(runs_dir)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -178,10 +189,10 @@ def find(runs_dir: Path, name: str) -> RunDir:
 
 
 def names(runs_dir: Path) -> list[str]:
-    """Names of all folders in `runs_dir` that hold a `run.json`; none when `runs_dir` does not exist."""
+    """Names of all folders in `runs_dir` that are runs; none when `runs_dir` does not exist."""
     try:
         with os.scandir(runs_dir) as entries:
-            return sorted(e.name for e in entries if os.path.exists(f"{e.path}/run.json"))  # noqa: PTH110
+            return sorted(e.name for e in entries if RunDir(Path(e.path)).exists)
     except OSError:
         return []
 

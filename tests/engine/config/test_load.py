@@ -385,3 +385,10 @@ def test_a_key_given_as_a_project_name_is_not_repeated() -> None:
     with pytest.raises(FindingsError, match=r"logging\.use_wandb = …: not available") as raised:
         resolve([layer_from_flags(["--use_wandb", key])])
     assert key not in str(raised.value)
+
+
+def test_a_parameter_that_is_always_refused_is_not_suggested() -> None:
+    with pytest.raises(FindingsError) as raised:
+        resolve([layer_from_flags(["--lerning_rate", "1"])])
+    assert "actor_learning_rate" in str(raised.value)
+    assert "critic_learning_rate" not in str(raised.value)

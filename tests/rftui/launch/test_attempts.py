@@ -104,6 +104,27 @@ def test_a_run_begun_elsewhere_goes_on_from_its_own_checkpoints(run: RunDir) -> 
     assert prepare_resume(run, begun, detect()).resolved.config.checkpoint.ckpt_path == str(elsewhere)
 
 
+def test_a_finished_run_is_resumed_only_with_something_to_do(run: RunDir) -> None:
+    info = run.read_info()
+    info.status, info.steps = "finished", 300
+    run.write_info(info)
+    with pytest.raises(FindingsError, match=r"run\.finished.*all of its 300 steps"):
+        prepare_resume(run, [], detect())
+    longer = [layer_from_flags(["--max-steps", "600"], source="resume")]
+    assert prepare_resume(run, longer, detect()).resolved.config.optim.max_steps == 600
+
+
+def test_what_can_be_known_before_ranks_start_is_told(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "tokenizer_config.json").write_text("{}")
+    flags = ["--pretrain", str(model), "--apply-chat-template", "--reward-rule", "exact@x"]
+    with pytest.raises(FindingsError) as raised:
+        prepare_new("quickstart", [layer_from_flags(flags)], runs_dir=tmp_path, name="r", hardware=detect())
+    assert {f.id for f in raised.value.findings} == {"data.no-chat-template", "reward.bad-weight"}
+
+
 def test_lock_is_held_once(run: RunDir) -> None:
     first = lock(run.path)
     assert first is not None and lock(run.path) is None

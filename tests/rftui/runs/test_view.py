@@ -58,7 +58,7 @@ def test_every_kind_ends_up_where_screens_look(run: RunDir) -> None:
     zero.emit(Phase, step=1, name="rollout", state="begin")
     assert view.refresh()
     assert (view.ranks[0].phase, view.ranks[0].step, view.ranks[0].status) == ("rollout", 1, "training")
-    zero.emit(Phase, step=1, name="rollout", state="end", seconds=1.5, tokens=9)
+    zero.emit(Phase, step=1, name="rollout", state="end", seconds=1.5)
     zero.emit(Phase, step=1, name="rollout", state="end", seconds=0.5)
     zero.emit(Phase, step=1, name="update", state="end", seconds=2.0)
     one.emit(Phase, step=1, name="update", state="end", seconds=99.0)
@@ -175,10 +175,12 @@ def test_status_lost_and_stalled(run: RunDir) -> None:
 
 def test_missing_then_damaged_run_json(run: RunDir) -> None:
     run.info_path.unlink()
-    emit_steps(writer(run), 1, 2)
     view = RunView(run)
     view.refresh()
-    assert view.info_problem and view.step == 2 and view.info.name == "one"
+    assert str(run.info_path) in view.info_problem and view.info.name == "one"
+    emit_steps(writer(run), 1, 2)
+    view.refresh()
+    assert view.info_problem == "" and view.step == 2 and view.status == "stalled"
     run.write_info(RunInfo(name="one", status="stopped", created=2.0))
     assert view.refresh() and view.info_problem == "" and view.status == "stopped"
     run.info_path.write_text("{")
