@@ -81,7 +81,7 @@ def plot(results: dict[str, dict[str, Any]], path: Path) -> None:
         )
     axes.set(xlabel="optimizer step", ylabel="held-out accuracy", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower right", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
