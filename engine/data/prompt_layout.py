@@ -63,3 +63,11 @@ def _places(lengths: Tensor, start: int) -> tuple[Tensor, Tensor]:
     mask = columns < lengths[:, None]
     first = start + lengths.cumsum(0) - lengths
     return torch.where(mask, first[:, None] + columns, 0), mask
+
+
+def take(rows: Tensor, index: Tensor) -> Tensor:
+    """`rows[index]` whose backward pass adds up repeated rows in a fixed order: resumed runs must be bit-exact.
+
+    Of the two ways torch has, each is deterministic on one kind of device only.
+    """
+    return rows[index] if rows.is_cuda else rows.index_select(0, index)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.data.experience import MicroBatch
+from engine.data.prompt_layout import take
 from engine.models.logprobs import chunked_logprobs
 from engine.models.patches import apply_patches
 from engine.models.shared_prompts import share_prompts
@@ -29,7 +30,7 @@ class Actor(nn.Module):
 
     def forward(self, batch: MicroBatch, *, entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probabilities at the sampling temperature and entropies, both [N] over response tokens."""
-        hidden = self._hidden(batch).flatten(0, 1)[batch.positions]
+        hidden = take(self._hidden(batch).flatten(0, 1), batch.positions)
         return chunked_logprobs(
             hidden,
             batch.targets,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from engine.data.prompt_layout import PromptLayout
+from engine.data.prompt_layout import PromptLayout, take
 
 IMPLEMENTATION = "rftui_shared_prompts"
 FAMILIES = {"llama", "mistral", "qwen2", "qwen3"}
@@ -49,8 +49,8 @@ def attend(
         prompt_q, prompt_k, prompt_v, is_causal=True, scale=scaling, enable_gqa=True
     )
     q, k, v = (_rows(t, layout.responses) for t in (query, key, value))
-    k = torch.cat([prompt_k[layout.owner], k], dim=2)
-    v = torch.cat([prompt_v[layout.owner], v], dim=2)
+    k = torch.cat([take(prompt_k, layout.owner), k], dim=2)
+    v = torch.cat([take(prompt_v, layout.owner), v], dim=2)
     to_responses = F.scaled_dot_product_attention(
         q, k, v, attn_mask=layout.mask, scale=scaling, enable_gqa=not query.is_cuda
     )
@@ -61,7 +61,7 @@ def attend(
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:
     """[1, H, N, D] at indices [R, L] → [R, H, L, D]."""
     by_token = tensor[0].transpose(0, 1)  # as the projections left it in memory: one row per token
-    return by_token.index_select(0, index.flatten()).unflatten(0, index.shape).transpose(1, 2)
+    return take(by_token, index.flatten()).unflatten(0, index.shape).transpose(1, 2)
 
 
 def _flat(tensor: Tensor) -> Tensor:
