@@ -66,7 +66,7 @@ def _places(lengths: Tensor, start: int) -> tuple[Tensor, Tensor]:
 
 
 def take(rows: Tensor, index: Tensor) -> Tensor:
-    """`rows[index]` whose backward pass adds up repeated rows in a fixed order: resumed runs must be bit-exact.
+    """`rows[index]` whose backward pass adds repeated rows in a fixed order: a resumed run must be bit-exact.
 
     Of the two ways torch has, each is deterministic on one kind of device only.
     """
