@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from diagnostics.hardware import Hardware
+from engine.data.validate import no_chat_template
 from engine.findings import Finding, Fix
 from engine.toy import tasks as toy
 
@@ -105,18 +106,7 @@ def check_chat_template(pretrain: str) -> list[Finding]:
         or "chat_template" in settings.read_text()
     ):
         return []
-    return [
-        Finding(
-            id="data.no-chat-template",
-            severity="error",
-            cause=f"apply_chat_template is set, but the tokenizer of {pretrain} has no chat template.",
-            fixes=(
-                Fix("set apply_chat_template to false", set={"data.apply_chat_template": False}),
-                Fix("use an instruct model, or save a chat template with the tokenizer"),
-            ),
-            param="data.apply_chat_template",
-        )
-    ]
+    return [no_chat_template(pretrain)]
 
 
 def check_reward_fn(spec: str | None) -> list[Finding]:

@@ -16,11 +16,13 @@ def fit(
     *,
     reward_fn: Callable[..., list[float]] | None = None,
     trainer_class: type[SPMDPPOTrainer] = SPMDPPOTrainer,
+    close: bool = True,
 ) -> SPMDPPOTrainer:
     """Train on this rank, together with the others of torchrun, or alone; returns the trainer once done.
 
     `reward_fn(responses, labels)` replaces the configured rewards; `trainer_class` may override
-    `compute_advantages`. Rank 0's `run_dir` counts. Raises FindingsError for what is wrong with the inputs.
+    `compute_advantages`. `close` leaves the process group at the end. Rank 0's `run_dir` counts. Raises
+    FindingsError for what is wrong with the inputs.
     """
     strategy = get_strategy(config)
     run_dir = Path(strategy.broadcast_object(str(run_dir)))
@@ -32,5 +34,6 @@ def fit(
         strategy.print(f"{trainer.fit()} at step {trainer.state.step}")
     finally:
         telemetry.close()
-    strategy.close()
+    if close:
+        strategy.close()
     return trainer

@@ -16,6 +16,7 @@ from engine.config.load import resolve
 from engine.config.rules import check
 from engine.config.sections import RunConfig
 from engine.findings import raise_errors
+from engine.leaving import leave
 
 PR_SET_PDEATHSIG = 1
 
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         # Imported here so that a wrong configuration is reported without waiting for torch.
         from engine.session import fit
 
-        fit(config, run_dir)
+        fit(config, run_dir, close=False)
         return 0
     except BaseException as error:
         return failure.report(error, run_dir)
@@ -70,4 +71,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,17 +3,16 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from engine.checkpoint import layout
 from engine.checkpoint.store import refusals_as_os_error
 from engine.checkpoint.tensors import model_tensors
+from engine.sharding import whole
 
 MAX_FILE_BYTES = 5 * 10**9
 
@@ -32,9 +31,9 @@ def write_model(model: nn.Module, assets: HFAssets, folder: Path) -> None:
     for file, names in parts.items():
         held: dict[str, Tensor] = {}
         for name in names:
-            whole = _whole(tensors[name])
+            full = whole(tensors[name])
             if rank_0 and refused is None:
-                held[name] = whole.cpu()
+                held[name] = full.cpu()
         try:
             if rank_0 and refused is None:
                 write_part(folder / file, held)
@@ -90,10 +89,3 @@ def set_dtype(folder: Path, dtype: torch.dtype) -> None:
     config.pop("torch_dtype", None)
     config["dtype"] = str(dtype).removeprefix("torch.")
     path.write_text(json.dumps(config, indent=2) + "\n")
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    """The full tensor; gathered on the device of its mesh, where the process group works."""
-    if isinstance(tensor, DTensor):
-        return cast(DTensor, tensor.to(tensor.device_mesh.device_type)).full_tensor()
-    return tensor

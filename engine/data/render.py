@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.config.sections import DataSection
-from engine.data.validate import capped
+from engine.data.validate import capped, no_chat_template
 from engine.findings import Finding, FindingsError, Fix
 
 PLACEHOLDER = "{input}"
@@ -26,12 +26,7 @@ def check_tokenizer(data: DataSection, tokenizer: Any) -> list[Finding]:
     """Whether the tokenizer has the chat template that is asked for."""
     if not data.apply_chat_template or tokenizer.chat_template:
         return []
-    cause = f"apply_chat_template is set, but the tokenizer of {tokenizer.name_or_path} has no chat template."
-    fixes = (
-        Fix("set apply_chat_template to false", set={"data.apply_chat_template": False}),
-        Fix("use an instruct model, or save a chat template with the tokenizer"),
-    )
-    return [Finding("data.no-chat-template", "error", cause, fixes=fixes, param="data.apply_chat_template")]
+    return [no_chat_template(tokenizer.name_or_path)]
 
 
 def render(inputs: Sequence[Any], data: DataSection, tokenizer: Any) -> list[str]:

@@ -191,3 +191,17 @@ def _check_parquet(path: Path, columns: Columns, param: str) -> tuple[list[Findi
         return check_rows(str(path), [], columns, param)
     missing = [missing_column(str(path), k, c, present) for k, c in columns.items() if c not in present]
     return missing, count
+
+
+def no_chat_template(tokenizer: str) -> Finding:
+    """The finding for prompts that are to be rendered with a template their tokenizer does not have."""
+    return Finding(
+        "data.no-chat-template",
+        "error",
+        f"apply_chat_template is set, but the tokenizer of {tokenizer} has no chat template.",
+        fixes=(
+            Fix("set apply_chat_template to false", set={"data.apply_chat_template": False}),
+            Fix("use an instruct model, or save a chat template with the tokenizer"),
+        ),
+        param="data.apply_chat_template",
+    )

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from engine.config.sections import RunConfig
+from engine.sharding import whole
 from engine.strategy.base import Strategy
 
 
@@ -55,7 +54,7 @@ class FSDP2Strategy(Strategy):
 
     def named_full_parameters(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in model.named_parameters():
-            yield name, whole(parameter.detach(), self.device)
+            yield name, whole(parameter.detach())
 
     def backward(self, loss: Tensor, model: nn.Module, optimizer: Optimizer) -> None:
         # FSDP averages gradients over ranks; the loss is a share of a sum.
@@ -69,14 +68,6 @@ class FSDP2Strategy(Strategy):
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
         return norm
-
-
-def whole(tensor: Tensor, device: torch.device | None = None) -> Tensor:
-    """A sharded tensor gathered from all ranks (on `device`, if it lives elsewhere); any other as it is."""
-    if not isinstance(tensor, DTensor):
-        return tensor
-    moved = cast(DTensor, tensor.to(device or tensor.device))
-    return moved.full_tensor()
 
 
 def decoder_layers(model: nn.Module) -> list[nn.Module]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from engine.checkpoint.rng import capture_rng, restore_rng
 from engine.config.sections import RunConfig
+from engine.leaving import leave
 from engine.strategy import Strategy, get_strategy
 from tests.engine.checkpoint.policies import (
     adamw,
@@ -125,3 +126,4 @@ def small_files_only(active: bool) -> Iterator[None]:
 
 if __name__ == "__main__":
     main()
+    leave(0)

@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from engine.config.sections import RunConfig
 from engine.data.experience import Experience
+from engine.leaving import leave
 from engine.models.actor import Actor
 from engine.models.loading import recompute_activations
 from engine.models.logprob_pass import compute_logprobs
@@ -83,8 +84,8 @@ def main() -> None:
     weights = {name: p.clone() for name, p in strategy.named_full_parameters(actor)}
     if strategy.rank == 0:
         torch.save({"metrics": metrics, "weights": weights}, output)
-    strategy.close()
 
 
 if __name__ == "__main__":
     main()
+    leave(0)
