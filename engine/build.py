@@ -24,7 +24,7 @@ from engine.models.loading import ModelSource, load_source, recompute_activation
 from engine.recorder import Recorder
 from engine.rewards.base import Part, Scorer, build_scorer
 from engine.rewards.functions import adapt
-from engine.rollout.hf import HFEngine
+from engine.rollout.start import start_engine
 from engine.schedule import Plan, make_scheduler, plan_run
 from engine.strategy import Strategy
 from engine.telemetry import Telemetry
@@ -55,7 +55,7 @@ def build_trainer(
         _check(config, source, strategy, len(prompts), own_reward=bool(own))
         plan = plan_run(config, len(prompts))
         models = _models(config, source, strategy, plan)
-        strategy.setup_inference_engine(_engine(config, source, strategy))
+        strategy.setup_inference_engine(start_engine(config, source, strategy))
     maker = ExperienceMaker(strategy, source.tokenizer, scorer)
     held_out = _held_out_prompts(config, source)
     return trainer_class(
@@ -135,25 +135,9 @@ def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Pl
     if config.algorithm.init_kl_coef > 0:
         reference = Actor(source.load(strategy.compute_dtype), temperature=temperature, chunk_size=chunk_size)
         strategy.prepare_model(reference, trainable=False)
-    optim = config.optim
-    optimizer = torch.optim.AdamW(
-        actor.parameters(),
-        lr=optim.actor_learning_rate,
-        betas=optim.adam_betas,
-        weight_decay=optim.l2,
-        fused=True,
-    )
-    scheduler = make_scheduler(optimizer, optim, plan.total_steps)
+    optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
+    scheduler = make_scheduler(optimizer, config.optim, plan.total_steps)
     return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)
-
-
-def _engine(config: RunConfig, source: ModelSource, strategy: Strategy) -> HFEngine:
-    return HFEngine(
-        source.load(strategy.compute_dtype).to(strategy.device),
-        eos_token_ids=source.eos_token_ids,
-        pad_token_id=source.pad_token_id,
-        max_batch=config.batch.micro_rollout_batch_size,
-    )
 
 
 def _state(config: RunConfig, models: Models, n_prompts: int) -> TrainState:
@@ -179,6 +163,7 @@ def _checkpoints(
         world_size=strategy.world_size,
         on_event=lambda **fields: telemetry.emit(CheckpointEvent, **fields),
         hf_assets=source.save_assets,
+        access=strategy.checkpoint_access,
     )
 
 

@@ -54,8 +54,9 @@ class PolicyUpdate:
         totals = torch.tensor([len(experiences), n_tokens], dtype=torch.float64)
         n_sequences, n_tokens_all = self.strategy.all_reduce(totals, "sum").tolist()
         stats = StatsAccumulator(self.strategy.device)
-        for batch in self._micro_batches(experiences):
-            self._micro_step(batch, n_sequences, n_tokens_all, kl_coef, stats)
+        batches = self._micro_batches(experiences)
+        for i, batch in enumerate(batches, 1):
+            self._micro_step(batch, n_sequences, n_tokens_all, kl_coef, stats, last=i == len(batches))
         learning_rate = self.optimizer.param_groups[0]["lr"]
         norm = self.strategy.optimizer_step(self.optimizer, self.actor, self.scheduler)
         measured = reduce_stats(stats, self.strategy)
@@ -80,6 +81,8 @@ class PolicyUpdate:
         n_tokens: float,
         kl_coef: float,
         stats: StatsAccumulator,
+        *,
+        last: bool,
     ) -> None:
         """Forward and backward of one micro-batch; an empty one adds zero but joins every collective."""
         algorithm = self.config.algorithm
@@ -121,7 +124,8 @@ class PolicyUpdate:
             token_loss = token_loss + kl_coef * kl
         if algorithm.entropy_coef > 0:
             token_loss = token_loss - algorithm.entropy_coef * entropy
-        self.strategy.backward((token_loss * weights).sum(), self.actor, self.optimizer)
+        loss = (token_loss * weights).sum()
+        self.strategy.backward(loss, self.actor, self.optimizer, last=last)
         add_policy_stats(
             stats,
             policy,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -10,28 +11,27 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.checkpoint import layout
+from engine.checkpoint.access import TensorAccess
 from engine.checkpoint.store import refusals_as_os_error
-from engine.checkpoint.tensors import model_tensors
-from engine.sharding import whole
 
 MAX_FILE_BYTES = 5 * 10**9
 
 HFAssets = Callable[[Path], None]
 
 
-def write_model(model: nn.Module, assets: HFAssets, folder: Path) -> None:
+def write_model(model: nn.Module, access: TensorAccess, assets: HFAssets, folder: Path) -> None:
     """Rank 0 writes the whole model into `folder`, its parameters gathered one at a time. Collective.
 
     Raises OSError on rank 0 alone, after all ranks have walked through the parameters together.
     """
-    tensors = model_tensors(model)
+    tensors = access.weight_shapes(model)
+    walk = access.whole_weights(model)
     parts = split({name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()})
     rank_0 = not dist.is_initialized() or dist.get_rank() == 0
     refused: OSError | None = None
     for file, names in parts.items():
         held: dict[str, Tensor] = {}
-        for name in names:
-            full = whole(tensors[name])
+        for name, full in islice(walk, len(names)):
             if rank_0 and refused is None:
                 held[name] = full.cpu()
         try:

@@ -14,14 +14,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from engine.checkpoint import layout
+from engine.checkpoint.access import InPlace, TensorAccess
 from engine.checkpoint.hf_folder import HFAssets, write_model
 from engine.checkpoint.store import read_metadata, read_shards, refusals_as_os_error, write_shards
-from engine.checkpoint.tensors import (
-    allocate_moments,
-    check_fit,
-    checkpoint_tensors,
-    saved_tensors,
-)
+from engine.checkpoint.tensors import check_fit, saved_tensors
 from engine.findings import Finding, FindingsError, Fix
 
 GB = 10**9
@@ -38,6 +34,7 @@ class CheckpointManager:
 
     At most `max_num` and `max_gb` (10⁹ bytes) are kept, deleting the earliest once a newer one is complete.
     `hf_assets` writes configuration and tokenizer into a folder; only rank 0 calls it, and `on_event`.
+    `access` is the strategy's way to the tensors.
     """
 
     def __init__(
@@ -50,6 +47,7 @@ class CheckpointManager:
         world_size: int,
         on_event: OnEvent,
         hf_assets: HFAssets,
+        access: TensorAccess | None = None,
     ) -> None:
         self.root = root
         self.max_num = max_num
@@ -58,6 +56,7 @@ class CheckpointManager:
         self.world_size = world_size
         self.on_event = on_event
         self.hf_assets = hf_assets
+        self.access = access or InPlace()
         if rank == 0 and root.is_dir():
             layout.clean(root)
         self._barrier()
@@ -119,7 +118,7 @@ class CheckpointManager:
         error = (
             self._rank_0_tries(lambda: self._begin(partial))
             or self._all_try(
-                lambda: write_shards(checkpoint_tensors(model, optimizer), partial / layout.SHARDS)
+                lambda: write_shards(self.access.tensors(model, optimizer), partial / layout.SHARDS)
             )
             or self._all_try(write_own)
             or self._rank_0_tries(lambda: self._finish(partial, folder, step))
@@ -144,7 +143,7 @@ class CheckpointManager:
         partial = layout.beside(folder, "partial")
         error = (
             self._rank_0_tries(lambda: self._begin(partial))
-            or self._all_try(lambda: write_model(model, self.hf_assets, partial))
+            or self._all_try(lambda: write_model(model, self.access, self.hf_assets, partial))
             or self._rank_0_tries(lambda: layout.put_in_place(partial, folder))
         )
         if error:
@@ -210,9 +209,8 @@ class CheckpointManager:
         Raises FindingsError (checkpoint.does-not-fit) if it was made by another model.
         """
         saved = saved_tensors(read_metadata(path / layout.SHARDS))
-        check_fit(model, saved, path)
-        allocate_moments(model, optimizer, saved)
-        read_shards(checkpoint_tensors(model, optimizer), path / layout.SHARDS)
+        check_fit(self.access.weight_shapes(model), saved, path)
+        self.access.fill(model, optimizer, saved, lambda tensors: read_shards(tensors, path / layout.SHARDS))
         manifest = layout.read_manifest(path)
         same_world = manifest is not None and manifest.world_size == self.world_size
         rank_state = _read(path / layout.rank_file(self.rank)) if same_world else None

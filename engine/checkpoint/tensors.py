@@ -70,10 +70,10 @@ def allocate_moments(
         optimizer.state[parameter][moment] = value
 
 
-def check_fit(model: nn.Module, saved: Mapping[str, TensorStorageMetadata], path: Path) -> None:
-    """Raise FindingsError (checkpoint.does-not-fit) unless the checkpoint has just this model's tensors."""
+def check_fit(weights: Mapping[str, Tensor], saved: Mapping[str, TensorStorageMetadata], path: Path) -> None:
+    """Raise FindingsError (checkpoint.does-not-fit) unless the checkpoint has just a model's `weights`."""
     there = {name.removeprefix(MODEL): info.size for name, info in saved.items() if name.startswith(MODEL)}
-    here = {name: tensor.shape for name, tensor in model_tensors(model).items()}
+    here = {name: tensor.shape for name, tensor in weights.items()}
     wrong = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
     if not wrong:
         return

@@ -26,14 +26,15 @@ class ModelSection(Section):
     pretrain: str = param("", "Path or hub id of the pretrained model and tokenizer; `toy:NAME` makes one.")
     critic_pretrain: str | None = param(None, "Path of the critic; default: the policy's.", not_built="any")
     bf16: bool = param(True, "Compute in bfloat16 with float32 master weights; false trains in float32.")
-    flash_attn: bool = param(False, "Use flash-attention instead of SDPA.", not_built="non-default")
-    trust_remote_code: bool = param(False, "Run model code that comes with the checkpoint.")
-    lora_rank: int = param(0, "Rank of LoRA adapters; 0 trains all weights.", ge=0, not_built="non-default")
-    lora_alpha: int = param(16, "LoRA scaling numerator.", gt=0, not_built="non-default")
-    lora_dropout: float = param(0.0, "Dropout inside LoRA adapters.", ge=0, lt=1, not_built="non-default")
-    target_modules: str = param(
-        "all-linear", "Modules that get LoRA adapters, comma separated.", not_built="non-default"
+    flash_attn: bool | None = param(
+        None, "Use flash-attention; unset: where it is installed and there is a GPU, else SDPA."
     )
+    torch_compile: bool = param(False, "Compile the decoder layers with torch.compile.")
+    trust_remote_code: bool = param(False, "Run model code that comes with the checkpoint.")
+    lora_rank: int = param(0, "Rank of LoRA adapters; 0 trains all weights.", ge=0)
+    lora_alpha: int = param(16, "LoRA scaling numerator: adapters count lora_alpha / lora_rank times.", gt=0)
+    lora_dropout: float = param(0.0, "Dropout inside LoRA adapters, in updates only.", ge=0, lt=1)
+    target_modules: str = param("all-linear", "Modules that get LoRA adapters, comma separated.")
 
 
 class DataSection(Section):
@@ -86,20 +87,25 @@ class RolloutSection(Section):
     """Sampling, lengths and the inference engine."""
 
     engine_type: Literal["vllm", "sglang", "hf"] | None = param(
-        None, "Rollout engine; unset: the fastest available.", not_built=("vllm", "sglang")
+        None, "Rollout engine; unset: vllm where it is installed, else hf (transformers)."
     )
-    engine_tp_size: int = param(
-        1, "Tensor-parallel ranks per engine replica.", unit="ranks", gt=0, not_built="non-default"
-    )
+    engine_tp_size: int = param(1, "Tensor-parallel ranks per engine replica.", unit="ranks", gt=0)
     engine_mem_util: float = param(
         0.5,
         "Share of device memory for the engine: of the total (vllm, weights included), of the free (sglang).",
         gt=0,
         le=1,
-        not_built="any",
+    )
+    engine_kv_cache_gb: float | None = param(
+        None, "KV cache of the engine per rank; unset: by engine_mem_util, 1 without a GPU.", unit="GiB", gt=0
     )
     enable_engine_sleep: bool = param(True, "Free the engine's device memory outside rollout.")
-    engine_quantization: Literal["fp8"] | None = param(None, "Quantization of the engine.", not_built="any")
+    engine_quantization: Literal["fp8"] | None = param(
+        None, "Quantization of the engine's weights; the trainer's stay as they are."
+    )
+    engine_prefix_caching: bool = param(True, "Keep and reuse KV blocks of common prompt beginnings.")
+    engine_enforce_eager: bool = param(False, "Run the engine without CUDA graphs and compilation.")
+    sync_bucket_mb: int = param(512, "Weights gathered at once on their way to the engine.", unit="MiB", gt=0)
     max_len: int = param(4096, "Longest sequence, prompt + response.", unit="tokens", gt=1)
     prompt_max_len: int = param(2048, "Longest prompt; longer ones are left out.", unit="tokens", gt=0)
     generate_max_len: int | None = param(
@@ -191,10 +197,16 @@ class ParallelSection(Section):
     nnodes: int = param(1, "Machines.", gt=0, not_built="non-default")
     master_port: int | None = param(None, "Port of the rendezvous; unset: a free one.", ge=1, le=65535)
     fsdp: bool | None = param(
-        None, "Use FSDP2; false: DeepSpeed ZeRO; unset: FSDP2 in this version.", not_built=(False,)
+        None, "Use FSDP2; false: DeepSpeed ZeRO; unset: DeepSpeed if zero_stage is set, else FSDP2."
     )
-    zero_stage: Literal[1, 2, 3] = param(2, "DeepSpeed ZeRO stage.", not_built="any")
-    sp_size: int = param(1, "Sequence-parallel ranks.", unit="ranks", gt=0, not_built="non-default")
+    zero_stage: Literal[1, 2, 3] | None = param(None, "DeepSpeed ZeRO stage; unset: 2.")
+    fsdp_shard_size: int | None = param(
+        None,
+        "Shard over this many neighbouring ranks and replicate over the rest (HSDP); unset: over all.",
+        unit="ranks",
+        gt=0,
+    )
+    sp_size: int = param(1, "Ranks that share each sequence (Ulysses).", unit="ranks", gt=0)
     dist_backend: Literal["nccl", "gloo"] | None = param(
         None, "Collective backend; unset: NCCL_BACKEND, else nccl with a GPU and gloo without."
     )
@@ -210,10 +222,17 @@ class MemorySection(Section):
     fsdp_cpu_offload: bool = param(
         False, "Keep FSDP parameters, gradients and optimizer states in host memory."
     )
-    adam_offload: bool = param(False, "Keep Adam states in host memory.", not_built="non-default")
-    use_mp_opt: bool = param(False, "Mixed-precision optimizer (FSDP).", not_built="non-default")
-    packing_samples: bool = param(False, "Pack sequences into one row.", not_built="non-default")
-    fused_linear_logprob: bool = param(False, "Fuse output head and log-prob.", not_built="non-default")
+    adam_offload: bool = param(
+        False, "Optimizer states in host memory: outside updates (FSDP2), always (DeepSpeed)."
+    )
+    use_mp_opt: bool = param(False, "Bfloat16 parameters with float32 masters inside the optimizer (FSDP2).")
+    ref_reward_offload: bool = param(
+        False, "Keep reference and reward models in host memory outside their phase."
+    )
+    packing_samples: bool = param(False, "Put sequences one after another in one row, without padding.")
+    fused_linear_logprob: bool = param(
+        False, "Fuse output head and log-probs: at most chunk_size rows of logits, none kept for backward."
+    )
     chunk_size: int = param(
         4096, "Response tokens whose logits exist at once in log-prob computation.", unit="tokens", gt=0
     )

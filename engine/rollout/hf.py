@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from engine.config.sections import RunConfig
 from engine.findings import Finding, FindingsError, Fix
+from engine.models.loading import ModelSource
 from engine.rollout.base import Completion, SamplingParams
 from engine.rollout.batch import DecodeBatch
 from engine.rollout.kv import SlotCache
@@ -15,6 +17,7 @@ from engine.rollout.lean import LeanDecoder, supports
 from engine.rollout.prefill import Forward, PromptQueue
 from engine.rollout.sampling import sample
 from engine.rollout.weights import copy_weights
+from engine.strategy import Strategy
 
 CACHED_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 CHECK_EVERY = {"cpu": 1}
@@ -156,6 +159,16 @@ class HFEngine:
         self.work.decode_steps += 1
         self.work.decode_rows += len(tokens)
         return logits
+
+
+def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> HFEngine:
+    """The engine of this rank on its own copy of the model."""
+    return HFEngine(
+        source.load(strategy.compute_dtype).to(strategy.device),
+        eos_token_ids=source.eos_token_ids,
+        pad_token_id=source.pad_token_id,
+        max_batch=config.batch.micro_rollout_batch_size,
+    )
 
 
 def _check_attention(model: PreTrainedModel) -> None:

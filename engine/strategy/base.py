@@ -1,9 +1,8 @@
-"""What every strategy shares: process group, device, collectives, and the rollout engine's life cycle."""
+"""What every strategy shares: collectives, groups of ranks, and the rollout engine's life cycle."""
 
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -11,19 +10,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from engine.checkpoint.access import TensorAccess
 from engine.config.sections import RunConfig
+from engine.models.weight_names import engine_weights
 from engine.rollout.base import Completion, RolloutEngine, SamplingParams
-from engine.strategy import process_group
+from engine.strategy.collectives import Collectives
+from engine.strategy.groups import neighbours
 
-_OPS = {
-    "sum": dist.ReduceOp.SUM,
-    "mean": dist.ReduceOp.SUM,
-    "max": dist.ReduceOp.MAX,
-    "min": dist.ReduceOp.MIN,
-}
+GIB = 1024**3
 
 
-class Strategy(ABC):
+class Strategy(Collectives, ABC):
     """Owns the process group and the device; subclasses shard models and step optimizers.
 
     The trainer calls the methods below and nothing of torch.distributed, so that a strategy can be
@@ -31,77 +28,75 @@ class Strategy(ABC):
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.rank, self.world_size, self.device = process_group.start(config)
+        super().__init__(config)
         self.compute_dtype = torch.bfloat16 if config.model.bf16 else torch.float32
+        self.tensor_group = neighbours("tensor", config.rollout.engine_tp_size, self.rank, self.world_size)
+        self.sequence_group = neighbours("sequence", config.parallel.sp_size, self.rank, self.world_size)
         self._engine: RolloutEngine | None = None
 
     # --- training -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def prepare_model(self, model: nn.Module, *, trainable: bool) -> nn.Module:
-        """Shard `model` over the ranks and move it to the device."""
+    def prepare_model(self, model: nn.Module, *, trainable: bool, shard_size: int | None = None) -> nn.Module:
+        """Shard `model` in place over `shard_size` neighbouring ranks (default: all), and onto the device.
 
-    @abstractmethod
-    def named_full_parameters(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-        """Whole parameters under their names in `model`, one at a time. Collective: walk it on all ranks."""
-
-    @abstractmethod
-    def backward(self, loss: Tensor, model: nn.Module, optimizer: Optimizer) -> None:
-        """Accumulate gradients of `loss`, this rank's share of a loss that is a sum over ranks."""
-
-    @abstractmethod
-    def optimizer_step(self, optimizer: Optimizer, model: nn.Module, scheduler: LRScheduler) -> float:
-        """Clip by the one global norm, step, clear gradients. Returns the norm before clipping.
-
-        A non-finite norm (the same number on every rank) skips the update.
+        Frozen parameters of a trainable model (a LoRA base) stay frozen. Returns the same module.
         """
 
-    # --- collectives ----------------------------------------------------------------------------------
+    @abstractmethod
+    def make_optimizer(self, model: nn.Module, *, lr: float) -> Optimizer:
+        """AdamW over the trainable parameters of a prepared model, with the configured betas and decay."""
 
-    def all_reduce(self, value: Tensor, op: Literal["sum", "mean", "max", "min"] = "mean") -> Tensor:
-        """Reduce a tensor over ranks; the argument is not changed."""
-        if self.world_size == 1:
-            return value.clone()
-        reduced = value.to(self.device, copy=True)
-        dist.all_reduce(reduced, op=_OPS[op])
-        if op == "mean":
-            reduced /= self.world_size
-        return reduced.to(value.device)
+    @abstractmethod
+    def named_full_parameters(
+        self, model: nn.Module, dtype: torch.dtype | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Whole parameters under their names in `model`, gathered in buckets of `sync_bucket_mb`.
 
-    def all_reduce_number(self, value: float, op: Literal["sum", "max", "min"]) -> float:
-        """`all_reduce` of one Python number."""
-        return float(self.all_reduce(torch.tensor(value, dtype=torch.float64), op))
+        `dtype`: what they are cast to before they are gathered. Tied ones come once. Collective: walk it to
+        its end on all ranks.
+        """
 
-    def all_gather(self, value: Tensor) -> Tensor:
-        """Stack a tensor of the same shape from all ranks: [world, …]."""
-        if self.world_size == 1:
-            return value[None].clone()
-        local = value.to(self.device).contiguous()
-        gathered = [torch.empty_like(local) for _ in range(self.world_size)]
-        dist.all_gather(gathered, local)
-        return torch.stack(gathered).to(value.device)
+    @abstractmethod
+    def backward(self, loss: Tensor, model: nn.Module, optimizer: Optimizer, *, last: bool = True) -> None:
+        """Accumulate gradients of `loss`, this rank's share of a loss that is a sum over ranks.
 
-    def gather_objects(self, value: Any) -> list[Any] | None:
-        """Small Python objects of all ranks, on rank 0; None elsewhere."""
-        if self.world_size == 1:
-            return [value]
-        gathered: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
-        dist.gather_object(value, gathered, dst=0)
-        return gathered
+        `last`: no further micro-batch follows before the optimizer step.
+        """
 
-    def broadcast_object(self, value: Any) -> Any:
-        """Rank 0's Python object, on every rank."""
-        if self.world_size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0, device=self.device)
-        return box[0]
+    @abstractmethod
+    def optimizer_step(
+        self, optimizer: Optimizer, model: nn.Module, scheduler: LRScheduler, name: str = "actor"
+    ) -> float:
+        """Clip by the one global norm, step, clear gradients. Returns the norm before clipping.
 
-    def barrier(self) -> None:
-        """Wait for all ranks."""
-        if self.world_size > 1:
-            self.all_reduce_number(0.0, "sum")
+        A non-finite norm (the same number on every rank) skips the update, and is told under `name`.
+        """
+
+    @property
+    @abstractmethod
+    def checkpoint_access(self) -> TensorAccess:
+        """How a checkpoint reads and fills the tensors of a model and its optimizer."""
+
+    # --- memory between phases ------------------------------------------------------------------------
+
+    @abstractmethod
+    def maybe_load_optimizer(self, optimizer: Optimizer) -> None:
+        """Bring optimizer states to the device, where they are kept in host memory between updates."""
+
+    @abstractmethod
+    def maybe_offload_optimizer(self, optimizer: Optimizer) -> None:
+        """Take optimizer states to host memory until the next update, if that was asked for."""
+
+    def maybe_load_model(self, model: nn.Module) -> None:
+        """Bring a frozen model (reference, reward) to the device for its phase."""
+        if self.config.memory.ref_reward_offload:
+            model.to(self.device)
+
+    def maybe_offload_model(self, model: nn.Module) -> None:
+        """Take a frozen model to host memory outside its phase, with `ref_reward_offload`."""
+        if self.config.memory.ref_reward_offload:
+            model.to("cpu")
 
     # --- rollout engine -------------------------------------------------------------------------------
 
@@ -121,10 +116,10 @@ class Strategy(ABC):
         return self._engine.status if self._engine else "none"
 
     def update_engine_weights(self, actor: nn.Module) -> None:
-        """Give the engine the actor's present weights. Collective."""
+        """Give the engine the actor's present weights, bucket by bucket. Collective."""
         self.wakeup_inference_engine()
-        named = self.named_full_parameters(actor)
-        self.inference_engine.update_weights((name.removeprefix("model."), p) for name, p in named)
+        named = self.named_full_parameters(actor, self.compute_dtype)
+        self.inference_engine.update_weights(engine_weights(actor, named))
 
     def gather_and_generate(
         self,
@@ -134,12 +129,30 @@ class Strategy(ABC):
         *,
         sleep_engine: bool = True,
     ) -> list[list[Completion]]:
-        """`params.n` completions for each of this rank's prompts, in order; then the engine may sleep."""
+        """`params.n` completions for each of this rank's prompts, in order; then the engine may sleep.
+
+        The ranks of a tensor-parallel replica answer the prompts of all of them together.
+        """
         self.wakeup_inference_engine()
-        completions = self.inference_engine.generate(prompts, params, generator)
+        if self.tensor_group.size == 1:
+            completions = self.inference_engine.generate(prompts, params, generator)
+        else:
+            completions = self._generate_together(prompts, params, generator)
         if sleep_engine:
             self.maybe_sleep_inference_engine()
         return completions
+
+    def _generate_together(
+        self, prompts: Sequence[Sequence[int]], params: SamplingParams, generator: torch.Generator
+    ) -> list[list[Completion]]:
+        group = self.tensor_group
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        told = self.all_gather_objects((list(prompts), seed), group.group, group.name)
+        shared = torch.Generator(generator.device)
+        shared.manual_seed(told[0][1])
+        answers = self.inference_engine.generate([p for part, _ in told for p in part], params, shared)
+        first = sum(len(part) for part, _ in told[: group.rank])
+        return answers[first : first + len(prompts)]
 
     def wakeup_inference_engine(self) -> None:
         """Bring the engine's memory back if it sleeps."""
@@ -162,8 +175,7 @@ class Strategy(ABC):
     def report_memory(self, prefix: str) -> None:
         """Print the device memory of rank 0 in GiB, under a heading."""
         if self.device.type == "cuda":
-            gib = 1024**3
-            now, peak = torch.cuda.memory_allocated() / gib, torch.cuda.max_memory_allocated() / gib
+            now, peak = torch.cuda.memory_allocated() / GIB, torch.cuda.max_memory_allocated() / GIB
             self.print(f"{prefix}: {now:.2f} GiB allocated, peak {peak:.2f} GiB")
 
     def close(self) -> None:
