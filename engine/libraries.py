@@ -1,0 +1,43 @@
+"""Optional libraries: whether the one that a setting needs is installed, in a version that works.
+
+Imports none of them, and not torch.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from packaging.version import Version
+
+from engine.findings import EXIT_UNFIT, Finding, FindingsError, Fix
+
+
+def require(*packages: str, extra: str, minimum: str, below: str | None = None) -> str:
+    """The installed version of a library, which may be published as any of `packages`.
+
+    Supported is `minimum <= version < below`; `extra` is the extra of rftui that installs it.
+    Raises FindingsError with exit code 3: environment.missing-extra, environment.unsupported-version.
+    """
+    supported = f"{packages[0]}>={minimum}" + (f",<{below}" if below else "")
+    found = {package: there for package in packages if (there := _installed(package))}
+    if not found:
+        cause = f"{packages[0]} is not installed; {supported} is needed here."
+        raise _unfit("environment.missing-extra", cause, extra)
+    package, installed = next(iter(found.items()))
+    # A pre-release or local build of the first supported version counts as that version.
+    release = Version(Version(installed).base_version)
+    if release < Version(minimum) or (below is not None and release >= Version(below)):
+        cause = f"{package} {installed} is installed, which is not supported; {supported} is needed here."
+        raise _unfit("environment.unsupported-version", cause, extra)
+    return installed
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _unfit(id: str, cause: str, extra: str) -> FindingsError:
+    install = f"pip install 'rftui[{extra}]'"
+    fix = Fix(f"install the extra {extra}", command=install)
+    return FindingsError([Finding(id=id, severity="error", cause=cause, fixes=(fix,))], EXIT_UNFIT)
