@@ -47,7 +47,7 @@ class Evaluator:
         )
         generator = torch.Generator(self.strategy.device)
         generator.manual_seed(self.config.run.seed + self.strategy.rank)
-        mine = self.prompts[self.strategy.rank :: self.strategy.world_size]
+        mine = self.strategy.deal(self.prompts)
         experiences = self.maker.generate(mine, params, generator)
         return self._measure(self.maker.score(mine, experiences, n=1))
 

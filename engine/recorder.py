@@ -115,7 +115,9 @@ def _rows(step: int, rollout: Rollout, count: int) -> list[dict[str, Any]]:
 
 def _row(step: int, rollout: Rollout, i: int, n: int) -> dict[str, Any]:
     experience, prompt = rollout.experiences[i], rollout.prompts[i // n]
-    difference = (present(experience.old_logprobs) - experience.engine_logprobs).abs().mean()
+    difference = None  # where another rank trained on this response
+    if experience.old_logprobs is not None:
+        difference = float((experience.old_logprobs - experience.engine_logprobs).abs().mean())
     return {
         "step": step,
         "prompt_index": prompt.index,
@@ -128,5 +130,5 @@ def _row(step: int, rollout: Rollout, i: int, n: int) -> dict[str, Any]:
         "advantage": float(present(experience.advantages).mean()),
         "response_tokens": len(experience.response_ids),
         "truncated": experience.truncated,
-        "logprob_diff": float(difference),
+        "logprob_diff": difference,
     }

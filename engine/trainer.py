@@ -30,7 +30,7 @@ from engine.policy_update import PolicyUpdate
 from engine.recorder import Recorder
 from engine.rollout.base import SamplingParams
 from engine.schedule import Plan
-from engine.step_check import findings_of
+from engine.step_check import check_sync, findings_of, out_of_sync_limit
 from engine.strategy import Strategy
 from engine.telemetry import Telemetry
 from engine.throughput import throughput_metrics
@@ -97,6 +97,7 @@ class SPMDPPOTrainer:
         self.generator = torch.Generator(strategy.device)
         self.generator.manual_seed(config.run.seed * 1_000_003 + strategy.rank)
         self._saved_step = -1
+        self._sync_checked = False
 
     def fit(self) -> str:
         """Train to the end, or to a stop request. Returns `finished` or `stopped`."""
@@ -112,7 +113,8 @@ class SPMDPPOTrainer:
         self.telemetry.step = first_step
         rollouts = [self._rollout() for _ in range(self.plan.rollouts)]
         shaped = self._advantages(rollouts)
-        experiences = [e for rollout in rollouts for e in rollout.experiences]
+        experiences = self._share([e for rollout in rollouts for e in rollout.experiences])
+        self._check_sync(experiences)
         self._logprobs(experiences)
         steps = [self._train_step(batch) for batch in self._minibatches(experiences)]
         self._adapt_kl(steps[0], len(experiences))
@@ -138,7 +140,7 @@ class SPMDPPOTrainer:
 
     def _rollout(self) -> Rollout:
         indices = self.state.order.next()
-        mine = [self.prompts[i] for i in indices[self.strategy.rank :: self.strategy.world_size]]
+        mine = [self.prompts[i] for i in self.strategy.deal(indices)]
         with self.telemetry.phase("rollout"):
             experiences = self.maker.generate(mine, self.sampling, self.generator)
         with self.telemetry.phase("reward"):
@@ -153,6 +155,22 @@ class SPMDPPOTrainer:
         advantages = self.compute_advantages(shaped)
         assign_advantages(experiences, advantages, ~zero_variance(shaped), self.config, self._sum)
         return shaped
+
+    def _share(self, experiences: list[Experience]) -> list[Experience]:
+        """As many responses for every rank: prompts need only divide among engine replicas, not ranks."""
+        if self.config.batch.rollout_batch_size % self.strategy.world_size == 0:
+            return experiences
+        everyone = [e for part in self.strategy.all_gather_objects(experiences) for e in part]
+        return everyone[self.strategy.rank :: self.strategy.world_size]
+
+    def _check_sync(self, experiences: Sequence[Experience]) -> None:
+        """Before the first update of this process: does the engine sample from the trainer's weights?"""
+        if self._sync_checked:
+            return
+        self._sync_checked = True
+        with self.telemetry.phase("logprob"):
+            some = experiences[: self.config.batch.micro_rollout_batch_size]
+            check_sync(self._score_with(self.models.actor, some), some, self.config, self.strategy)
 
     def _logprobs(self, experiences: Sequence[Experience]) -> None:
         """Of the policy at rollout time, where several steps will move it on, and of the reference model."""
@@ -210,8 +228,8 @@ class SPMDPPOTrainer:
         )
 
     def _check(self, steps: Sequence[dict[str, float]]) -> None:
-        bf16 = self.config.model.bf16
-        findings = [finding for metrics in steps for finding in findings_of(metrics, bf16=bf16)]
+        limit = out_of_sync_limit(self.config)
+        findings = [finding for metrics in steps for finding in findings_of(metrics, limit)]
         self.recorder.alerts.update("step", findings, self.state.step)
 
     # --- between iterations ----------------------------------------------------------------------------

@@ -24,9 +24,10 @@ TRAJECTORIES = Table(
     Column("advantage", Float, nullable=False),
     Column("response_tokens", Integer, nullable=False),
     Column("truncated", Boolean, nullable=False),
-    Column("logprob_diff", Float, nullable=False),
+    Column("logprob_diff", Float, nullable=True),
 )
-"""`advantage`: mean over the response's tokens; `logprob_diff`: mean |trainer − engine| in nats."""
+"""`advantage`: mean over the response's tokens; `logprob_diff`: mean |trainer − engine| in nats, null where
+another rank trained on the response."""
 
 
 class TrajectorySaver:

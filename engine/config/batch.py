@@ -34,10 +34,19 @@ def off_policy_steps(config: RunConfig) -> int:
     return max(0, math.ceil(steps_per_rollout(config)) - 1)
 
 
+def data_parallel(config: RunConfig, world_size: int) -> int:
+    """Groups of ranks that train on responses of their own: the ranks of a sequence group share theirs."""
+    return max(1, world_size // config.parallel.sp_size)
+
+
 def step_quantum(config: RunConfig, world_size: int) -> int:
-    """What TBS must be a multiple of: micro_train_batch_size × world, or world with a token budget."""
+    """What TBS must be a multiple of: micro_train_batch_size (1 with a token budget) × groups.
+
+    And of the ranks, because each brings the same share of the responses.
+    """
     batch = config.batch
-    return world_size * (1 if batch.max_tokens_per_micro_batch else batch.micro_train_batch_size)
+    micro = 1 if batch.max_tokens_per_micro_batch else batch.micro_train_batch_size
+    return math.lcm(world_size, micro * data_parallel(config, world_size))
 
 
 def replicas(config: RunConfig, world_size: int) -> int:
@@ -107,13 +116,17 @@ def batch_words(config: RunConfig, world_size: int) -> str:
         words.append(f"{late} of them off-policy")
     elif steps == 1:
         words.append("strictly on-policy")
-    share = Fraction(batch.train_batch_size, world_size)
+    groups = data_parallel(config, world_size)
+    share = Fraction(batch.train_batch_size, groups)
     if batch.max_tokens_per_micro_batch:
         micro = f"in micro-batches of at most {batch.max_tokens_per_micro_batch} tokens"
     else:
         count = share / batch.micro_train_batch_size
         micro = f"in {_number(count)} micro-batch{'es' * (count != 1)} of {batch.micro_train_batch_size}"
-    words.append(f"{_count(world_size, 'rank')} × {_count(share, 'response')} per step, {micro}")
+    who = _count(groups, "rank")
+    if config.parallel.sp_size > 1:
+        who = f"{_count(groups, 'group')} of {config.parallel.sp_size} sequence-parallel ranks"
+    words.append(f"{who} × {_count(share, 'response')} per step, {micro}")
     return "; ".join(words)
 
 

@@ -12,24 +12,27 @@ EPOCHS, TP, SP = "optim.max_epochs", "rollout.engine_tp_size", "parallel.sp_size
 NPROC = "parallel.nproc"
 
 
-@rule(TBS, MICRO, BUDGET, NPROC)
+@rule(TBS, MICRO, BUDGET, NPROC, SP)
 def _step_divides_among_ranks(facts: Facts) -> Iterator[Finding]:
-    batch, world = facts.config.batch, facts.world_size
+    batch, world, sp = facts.config.batch, facts.world_size, facts.config.parallel.sp_size
     tbs, quantum = batch.train_batch_size, arithmetic.step_quantum(facts.config, world)
     if tbs % quantum == 0:
         return
-    product = "the world size"
-    fixes = _around(facts, TBS)
-    if not batch.max_tokens_per_micro_batch:
+    fixes, groups = _around(facts, TBS), arithmetic.data_parallel(facts.config, world)
+    if batch.max_tokens_per_micro_batch:
+        product = "the world size"
+    else:
         product = "micro_train_batch_size × world size"
+        if sp > 1:
+            product = f"the world size and of {product} / sp_size"
         if tbs % world == 0:
-            share = tbs // world
+            share = tbs // groups
             fixes.append(use(MICRO, max(m for m in range(1, batch.micro_train_batch_size) if share % m == 0)))
-    terms = "" if quantum == world else f"{batch.micro_train_batch_size} × {world} = "
+    terms = "" if quantum == world else f"{batch.micro_train_batch_size} × {groups} = "
     yield finding(
         "batch.tbs-indivisible",
         TBS,
-        f"train_batch_size = {tbs} is not a multiple of {product} = {terms}{quantum}",
+        f"train_batch_size = {tbs} is not a multiple of {product} = {terms if sp == 1 else ''}{quantum}",
         *fixes,
         evidence=(f"{tbs} = {tbs // quantum} × {quantum} + {tbs % quantum}",),
     )

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config import batch_rules, setting_rules
+from engine.config import batch_rules, parallel_rules, setting_rules
 from engine.config.batch import batch_words, generate_max_len, off_policy_steps, steps_per_rollout
 from engine.config.rule import Facts
 from engine.config.sections import RunConfig
@@ -20,7 +20,7 @@ __all__ = [
     "steps_per_rollout",
 ]
 
-RULES = (*setting_rules.RULES, *batch_rules.RULES)
+RULES = (*setting_rules.RULES, *parallel_rules.RULES, *batch_rules.RULES)
 
 
 def check(

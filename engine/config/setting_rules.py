@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from engine.config.batch import divides_evenly, generate_max_len
+from engine.config.choices import engine_name
 from engine.config.registry import parameters
 from engine.config.rule import Facts, Rule, finding, rule, use
 from engine.config.sections import RolloutSection, RunConfig
@@ -237,6 +238,29 @@ _EFFECTS = (
         "batch.micro_train_batch_size",
         "max_tokens_per_micro_batch to be unset",
         lambda c: not c.batch.max_tokens_per_micro_batch,
+    ),
+    _Effect("model.lora_alpha", "lora_rank > 0", lambda c: c.model.lora_rank),
+    _Effect("model.lora_dropout", "lora_rank > 0", lambda c: c.model.lora_rank),
+    _Effect("model.target_modules", "lora_rank > 0", lambda c: c.model.lora_rank),
+    _Effect(
+        "memory.adam_offload",
+        "fsdp_cpu_offload to be off, which keeps all states in host memory already",
+        lambda c: not c.memory.fsdp_cpu_offload,
+    ),
+    _Effect(
+        "memory.ref_reward_offload",
+        "a reference model (init_kl_coef > 0, lora_rank = 0), and fsdp_cpu_offload to be off",
+        lambda c: c.algorithm.init_kl_coef and not c.model.lora_rank and not c.memory.fsdp_cpu_offload,
+    ),
+    *(
+        _Effect(f"rollout.{name}", "engine_type vllm or sglang", lambda c: engine_name(c) != "hf")
+        for name in (
+            "engine_mem_util",
+            "engine_kv_cache_gb",
+            "engine_quantization",
+            "engine_prefix_caching",
+            "engine_enforce_eager",
+        )
     ),
     _Effect("eval.eval_temperatures", "eval_data", lambda c: c.eval.eval_data),
     _Effect("eval.eval_top_p", "eval_data", lambda c: c.eval.eval_data),

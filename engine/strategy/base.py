@@ -3,6 +3,7 @@
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,8 @@ from engine.models.weight_names import engine_weights
 from engine.rollout.base import Completion, RolloutEngine, SamplingParams
 from engine.strategy.collectives import Collectives
 from engine.strategy.groups import neighbours
+
+T = TypeVar("T")
 
 GIB = 1024**3
 
@@ -99,6 +102,12 @@ class Strategy(Collectives, ABC):
             model.to("cpu")
 
     # --- rollout engine -------------------------------------------------------------------------------
+
+    def deal(self, items: Sequence[T]) -> Sequence[T]:
+        """This rank's share of what all ranks hold: dealt to engine replicas, then to their ranks."""
+        group = self.tensor_group
+        replicas = self.world_size // group.size
+        return items[self.rank // group.size :: replicas][group.rank :: group.size]
 
     def setup_inference_engine(self, engine: RolloutEngine) -> None:
         """Take the engine that lives in this process."""

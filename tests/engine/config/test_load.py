@@ -61,7 +61,7 @@ def test_later_layers_win_and_sources_say_who():
 def test_all_problems_at_once(tmp_path: Path):
     layer = yaml_file(tmp_path, "batch:\n  train_batch_sise: 8\n  n_samples_per_prompt: many\nmodel: 3\n")
     found = findings_of(
-        layer, layer_from_flags(["--clip_range", "2", "--packing_samples"]), layer_from_sets(["x"])
+        layer, layer_from_flags(["--clip_range", "2", "--mixed_mm_data"]), layer_from_sets(["x"])
     )
     assert set(found) == {
         "config.unknown-key",
@@ -69,7 +69,7 @@ def test_all_problems_at_once(tmp_path: Path):
         "config.not-an-assignment",
         "config.wrong-type batch.n_samples_per_prompt",
         "config.out-of-range algorithm.clip_range",
-        "config.not-available memory.packing_samples",
+        "config.not-available vlm.mixed_mm_data",
     }
     unknown = found["config.unknown-key"]
     assert unknown.fixes[0].set == {"batch.train_batch_size": 8}
@@ -156,12 +156,10 @@ def test_a_secret_given_as_a_setting_is_not_repeated():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("memory.packing_samples", True),
-        ("rollout.engine_mem_util", 0.5),  # even the default: it would have no effect
-        ("parallel.zero_stage", 2),
-        ("parallel.fsdp", False),
-        ("rollout.engine_type", "vllm"),
-        ("model.lora_rank", 8),
+        ("vlm.mixed_mm_data", True),
+        ("reward.rm_use_engine", True),
+        ("logging.plot_every", 5),
+        ("algorithm.dynamic_sampling", True),
         ("logging.use_wandb", "project"),
         ("algorithm.advantage_estimator", "gae"),
     ],
@@ -176,11 +174,10 @@ def test_features_that_are_not_built_are_refused_by_name(key: str, value: Any):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("memory.packing_samples", False),
-        ("parallel.fsdp", True),
-        ("rollout.engine_type", "hf"),
+        ("vlm.mixed_mm_data", False),
+        ("algorithm.advantage_estimator", "rloo"),
         ("logging.use_wandb", None),
-        ("model.lora_rank", 0),
+        ("logging.plot_every", 10),
     ],
 )
 def test_values_that_ask_for_nothing_missing_pass(key: str, value: Any):
@@ -376,8 +373,8 @@ def test_a_hand_edited_config_yaml_counts_the_edit_as_given(tmp_path: Path):
     resolved = resolve([yaml_file(tmp_path, text)])
     assert resolved.config.optim.max_norm == 3.0
     assert resolved.sources == {"optim.max_norm": str(tmp_path / "my.yaml")}
-    refused = text.replace("packing_samples: false", "packing_samples: true")
-    assert "config.not-available memory.packing_samples" in findings_of(yaml_file(tmp_path, refused))
+    refused = text.replace("mixed_mm_data: false", "mixed_mm_data: true")
+    assert "config.not-available vlm.mixed_mm_data" in findings_of(yaml_file(tmp_path, refused))
 
 
 def test_a_key_given_as_a_project_name_is_not_repeated() -> None:

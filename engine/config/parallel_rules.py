@@ -1,0 +1,127 @@
+"""Rules about strategy, rollout engine and model shape: what can be spread how, and what goes with what."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from engine.config.choices import engine_name, strategy_name
+from engine.config.registry import parameters
+from engine.config.rule import Facts, Rule, finding, rule, use
+from engine.config.values import show
+from engine.findings import Finding, Fix
+
+FSDP, STAGE, SHARD = "parallel.fsdp", "parallel.zero_stage", "parallel.fsdp_shard_size"
+TP, SP, NPROC = "rollout.engine_tp_size", "parallel.sp_size", "parallel.nproc"
+ENGINE = "rollout.engine_type"
+FSDP_ONLY = ("memory.fsdp_cpu_offload", "memory.use_mp_opt", SHARD)
+
+
+@rule(FSDP, STAGE)
+def _one_strategy(facts: Facts) -> Iterator[Finding]:
+    parallel = facts.config.parallel
+    if parallel.fsdp and parallel.zero_stage is not None:
+        yield finding(
+            "parallel.zero-with-fsdp",
+            STAGE,
+            f"zero_stage = {parallel.zero_stage} is DeepSpeed's, but fsdp = true asks for FSDP2",
+            use(STAGE, None, "FSDP2, which shards like ZeRO 3"),
+            use(FSDP, False, f"DeepSpeed ZeRO {parallel.zero_stage}"),
+        )
+
+
+@rule(FSDP, STAGE, *FSDP_ONLY)
+def _options_of_the_strategy(facts: Facts) -> Iterator[Finding]:
+    if strategy_name(facts.config) == "fsdp2":
+        return
+    for key in FSDP_ONLY:
+        value, default = _value(facts, key), parameters()[key].default
+        if value == default:
+            continue
+        name = key.partition(".")[2]
+        instead = [use("memory.adam_offload", True, "DeepSpeed's offload")] if "offload" in name else []
+        yield finding(
+            "parallel.option-of-other-strategy",
+            key,
+            f"{name} = {show(value)} belongs to FSDP2, but this run uses DeepSpeed",
+            use(key, default),
+            *instead,
+            Fix("use FSDP2: set fsdp to true and leave zero_stage out", set={FSDP: True, STAGE: None}),
+        )
+
+
+@rule("memory.use_mp_opt", "model.bf16")
+def _masters_need_bf16(facts: Facts) -> Iterator[Finding]:
+    if facts.config.memory.use_mp_opt and not facts.config.model.bf16:
+        yield finding(
+            "memory.mp-opt-needs-bf16",
+            "memory.use_mp_opt",
+            "use_mp_opt = true keeps float32 masters of bfloat16 parameters, but bf16 = false",
+            use("model.bf16", True),
+            use("memory.use_mp_opt", False),
+        )
+
+
+@rule(SHARD, NPROC)
+def _shards_divide_ranks(facts: Facts) -> Iterator[Finding]:
+    size, world = facts.config.parallel.fsdp_shard_size, facts.world_size
+    if size is None or world % size == 0:
+        return
+    divisors = [d for d in range(1, world + 1) if world % d == 0]
+    near = sorted(divisors, key=lambda d: abs(d - size))[:2]
+    yield finding(
+        "parallel.shard-size-indivisible",
+        SHARD,
+        f"world size = {world} is not a multiple of fsdp_shard_size = {size}",
+        *(use(SHARD, d) for d in near),
+    )
+
+
+@rule(TP, ENGINE)
+def _tensor_parallel_needs_an_engine(facts: Facts) -> Iterator[Finding]:
+    size = facts.config.rollout.engine_tp_size
+    if size > 1 and engine_name(facts.config) == "hf":
+        yield finding(
+            "rollout.tp-needs-engine",
+            TP,
+            f"engine_tp_size = {size}, but the hf rollout engine runs on one rank: only vllm and "
+            "sglang spread a model over several",
+            use(ENGINE, "vllm"),
+            use(TP, 1),
+        )
+
+
+@rule(TP)
+def _key_value_heads(facts: Facts) -> Iterator[Finding]:
+    """An engine splits key/value heads over its ranks, or repeats them: no other number works."""
+    size, heads = facts.config.rollout.engine_tp_size, text_config(facts).get("num_key_value_heads")
+    if not isinstance(heads, int) or heads < 1 or heads % size == 0 or size % heads == 0:
+        return
+    world = facts.world_size
+    fitting = [d for d in range(1, world + 1) if world % d == 0 and (heads % d == 0 or d % heads == 0)]
+    yield finding(
+        "parallel.tp-kv-heads",
+        TP,
+        f"{heads} key/value heads neither divide by engine_tp_size = {size} nor it by them",
+        *(use(TP, d) for d in sorted(fitting, key=lambda d: abs(d - size))[:2]),
+    )
+
+
+def text_config(facts: Facts) -> dict[str, Any]:
+    """The model's `config.json`, of its language model where that is nested; empty if not known."""
+    model = dict(facts.model or {})
+    nested = model.get("text_config")
+    return nested if isinstance(nested, dict) else model
+
+
+def _value(facts: Facts, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(facts.config, section), name)
+
+
+RULES: tuple[Rule, ...] = (
+    _one_strategy,
+    _options_of_the_strategy,
+    _masters_need_bf16,
+    _shards_divide_ranks,
+    _tensor_parallel_needs_an_engine,
+    _key_value_heads,
+)
