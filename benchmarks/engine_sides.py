@@ -84,6 +84,7 @@ def work_ours(folder: Path, stepper: Stepper) -> None:
                 "micro_rollout_batch_size": RESPONSES,
             },
             "rollout": {
+                "engine_type": "hf",
                 "max_len": 1024,
                 "prompt_max_len": 512,
                 "generate_max_len": RESPONSE_TOKENS,

@@ -1,6 +1,7 @@
 """Assembles a trainer from a configuration: tokenizer, models, engine, data, rewards, checkpoints."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from engine.alerts import Alerts
 from engine.algorithms.kl import make_kl_controller
 from engine.algorithms.normalisation import RunningMoments
 from engine.checkpoint.manager import CheckpointManager
+from engine.config.choices import choice_words
 from engine.config.rules import check
 from engine.config.sections import RunConfig
 from engine.config.setting_rules import REWARDS
@@ -49,6 +51,7 @@ def build_trainer(
     torch.manual_seed(config.run.seed)
     own = [Part("reward_fn", adapt(reward_fn, "reward_fn"))] if reward_fn else []
     scorer = Scorer(own) if own else build_scorer(config.reward)
+    strategy.print(choice_words(config))
     with telemetry.phase("load"):
         source = load_source(config, strategy, lambda line: _announce(strategy, telemetry, line))
         prompts = _training_prompts(config, source)
@@ -124,16 +127,21 @@ def _held_out_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:
 
 
 def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Plan) -> Models:
-    temperature, chunk_size = config.rollout.temperature, config.memory.chunk_size
+    actor_of = partial(
+        Actor,
+        temperature=config.rollout.temperature,
+        chunk_size=config.memory.chunk_size,
+        fused=config.memory.fused_linear_logprob,
+    )
     model = source.load(torch.float32)
     if config.memory.gradient_checkpointing:
         recompute_activations(model)
     n_parameters = sum(p.numel() for p in model.parameters())
-    actor = Actor(model, temperature=temperature, chunk_size=chunk_size)
+    actor = actor_of(model)
     strategy.prepare_model(actor, trainable=True)
     reference = None
     if config.algorithm.init_kl_coef > 0:
-        reference = Actor(source.load(strategy.compute_dtype), temperature=temperature, chunk_size=chunk_size)
+        reference = actor_of(source.load(strategy.compute_dtype))
         strategy.prepare_model(reference, trainable=False)
     optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
     scheduler = make_scheduler(optimizer, config.optim, plan.total_steps)

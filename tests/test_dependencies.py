@@ -17,7 +17,9 @@ SHIPPED = (".yaml", ".tcss", ".py")
 
 def test_every_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {_normal(re.split(r"[<>=!\[; ]", need)[0]) for need in project["dependencies"]}
+    optional = [need for extra in project["optional-dependencies"].values() for need in extra]
+    named = [re.split(r"[<>=!\[; ]", need)[0] for need in (*project["dependencies"], *optional)]
+    declared = {_normal(name) for name in named}
     owners = importlib.metadata.packages_distributions()
     missing = {
         f"{path.relative_to(ROOT)}:{line} {module}"
@@ -25,7 +27,7 @@ def test_every_import_is_a_declared_dependency() -> None:
         for path in files(package)
         for module, line in imported(path)
         if (top := module.partition(".")[0]) not in {*PACKAGES, *sys.stdlib_module_names}
-        and not declared & {_normal(owner) for owner in owners.get(top, [top])}
+        and not declared & {_normal(owner) for owner in (*owners.get(top, ()), top)}
     }
     assert missing == set()
 

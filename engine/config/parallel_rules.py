@@ -37,7 +37,10 @@ def _options_of_the_strategy(facts: Facts) -> Iterator[Finding]:
         if value == default:
             continue
         name = key.partition(".")[2]
-        instead = [use("memory.adam_offload", True, "DeepSpeed's offload")] if "offload" in name else []
+        instead = []
+        if key == "memory.fsdp_cpu_offload":
+            edits = {key: False, "memory.adam_offload": True}
+            instead = [Fix("use DeepSpeed's own: set adam_offload to true instead", set=edits)]
         yield finding(
             "parallel.option-of-other-strategy",
             key,

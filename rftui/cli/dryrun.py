@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diagnostics.preflight import free_port
+from engine.config.choices import choice_words
 from engine.config.rules import batch_words
 from rftui.cli.report import print_findings
 from rftui.launch.command import rank_command
@@ -28,7 +29,7 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
         resume=False,
         environ=os.environ,
     )
-    batch = batch_words(config, world_size=prepared.nproc)
+    batch, choice = batch_words(config, world_size=prepared.nproc), choice_words(config)
     changed = {key: (_value(prepared, key), source) for key, source in sources.items()}
     if as_json:
         described = {
@@ -36,6 +37,7 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
             "sources": sources,
             "nproc": prepared.nproc,
             "batch": batch,
+            "choice": choice,
             "command": command.argv,
             "env": command.env,
             "findings": prepared.warnings,
@@ -50,6 +52,8 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
     console.print(table)
     console.print("\nBatches", style="bold")
     console.print(batch, markup=False)
+    console.print("\nStrategy and engine", style="bold")
+    console.print(choice, markup=False)
     console.print(
         "\nCommand" + ("" if config.parallel.master_port else " (the port is chosen at the start)"),
         style="bold",

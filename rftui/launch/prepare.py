@@ -12,6 +12,7 @@ from engine.config.load import Layer, Resolved
 from engine.config.sections import RunConfig
 from engine.data.validate import check_source
 from engine.findings import EXIT_BAD_INPUT, EXIT_UNFIT, Finding, FindingsError
+from engine.libraries import check_libraries
 from engine.rewards.base import parse_rules
 from rftui.runs import rundir
 
@@ -101,6 +102,7 @@ def prepare(
             broken=examined.broken,
         )
     )
+    problems.gather(lambda: check_libraries(config), environment=True)
     problems.gather(lambda: preflight.check_port(config.parallel.master_port), environment=True)
     problems.gather(
         lambda: preflight.check_ranks(ranks, hardware, config.parallel.dist_backend), environment=True

@@ -36,7 +36,7 @@ def test_own_reward_and_estimator(tmp_path: Path) -> None:
         "model": {"pretrain": str(save_tiny_model(tmp_path / "model")), "bf16": False},
         "data": {"prompt_data": str(data)},
         "batch": {"rollout_batch_size": 2, "train_batch_size": 8, "micro_train_batch_size": 8},
-        "rollout": {"max_len": 24, "prompt_max_len": 16},
+        "rollout": {"engine_type": "hf", "max_len": 24, "prompt_max_len": 16},
         "optim": {"max_steps": 2},
     }
     result = subprocess.run(

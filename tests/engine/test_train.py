@@ -84,6 +84,7 @@ def flags(model: Path, reward_file: Path, tmp_path_factory: pytest.TempPathFacto
         "max_steps": 8,
         "save_steps": 2,
         "fsdp": "true",
+        "engine_type": "hf",
     }
     return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
 
@@ -102,7 +103,7 @@ def test_gsm8k_preset_on_a_tiny_model(shared: Path, model: Path, tmp_path: Path)
         *("--rollout_batch_size", "4", "--n_samples_per_prompt", "4", "--train_batch_size", "16"),
         *("--prompt_max_len", "800", "--max_len", "816", "--generate_max_len", "16"),
         *("--max_samples", "64", "--max_eval_samples", "1", "--max_steps", "2"),
-        *("--micro_train_batch_size", "2", "--init_kl_coef", "0.01"),
+        *("--micro_train_batch_size", "2", "--init_kl_coef", "0.01", "--engine_type", "hf"),
         nproc=2,
     )
     steps = metrics_by_step(run_dir)
