@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,7 @@ class SPMDPPOTrainer:
         experiences = self._share([e for rollout in rollouts for e in rollout.experiences])
         self._check_sync(experiences)
         self._logprobs(experiences)
-        steps = [self._train_step(batch) for batch in self._minibatches(experiences)]
+        steps = self._train(experiences)
         self._adapt_kl(steps[0], len(experiences))
         with self.telemetry.phase("sync"):
             self.strategy.update_engine_weights(self.models.actor)
@@ -207,6 +207,18 @@ class SPMDPPOTrainer:
             if self.state.step < self.plan.total_steps:
                 yield stream[start : start + size]
 
+    def _train(self, experiences: Sequence[Experience]) -> list[dict[str, float]]:
+        """All optimizer steps that these responses are good for; their metrics."""
+        self._move_optimizer(self.strategy.maybe_load_optimizer)
+        steps = [self._train_step(batch) for batch in self._minibatches(experiences)]
+        self._move_optimizer(self.strategy.maybe_offload_optimizer)
+        return steps
+
+    def _move_optimizer(self, move: Callable[[Optimizer], None]) -> None:
+        if self.config.memory.adam_offload:
+            with self.telemetry.phase("offload"):
+                move(self.models.optimizer)
+
     def _train_step(self, experiences: Sequence[Experience]) -> dict[str, float]:
         self.state.step += 1
         self.telemetry.step = self.state.step
@@ -257,6 +269,7 @@ class SPMDPPOTrainer:
             restore_rng(rank_state, {"rollout": self.generator})
         else:  # another world size: go on with numbers that have not been drawn before
             self.generator.manual_seed(self.generator.initial_seed() + 7919 * self.state.step)
+        self._move_optimizer(self.strategy.maybe_offload_optimizer)
         self._saved_step = self.state.step if path.parent == self.checkpoints.root else -1
         self.recorder.forget_after(self.state.step)
         self.checkpoints.set_aside_after(self.state.step)
