@@ -2,11 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from engine.data.experience import MicroBatch
 from engine.data.prompt_layout import take
+from engine.models.fused_logprobs import fuse_head
+from engine.models.logit_transform import LogitTransform
 from engine.models.logprobs import chunked_logprobs
 from engine.models.patches import apply_patches
 from engine.models.shared_prompts import share_prompts
@@ -15,15 +16,20 @@ from engine.models.shared_prompts import share_prompts
 class Actor(nn.Module):
     """A causal language model that returns log-probabilities of response tokens only.
 
-    The output head runs on response positions alone, `chunk_size` tokens at a time. `model` is the Hugging
-    Face model; everything goes through `forward`, so that a sharding strategy's hooks see every call.
+    The output head runs on response positions alone, `chunk_size` tokens at a time; `fused`: without keeping
+    logits for the backward pass even of a single chunk. `model` is the Hugging Face model; everything goes
+    through `forward`, so that a sharding strategy's hooks see every call.
     """
 
-    def __init__(self, model: Any, *, temperature: float, chunk_size: int) -> None:
+    def __init__(self, model: Any, *, temperature: float, chunk_size: int, fused: bool = False) -> None:
+        """Raises FindingsError (model.head-not-linear) for a head that cannot be `fused`."""
         super().__init__()
         self.model = model
-        self.temperature = temperature
+        self.transform = LogitTransform.of(model.config, temperature)
         self.chunk_size = chunk_size
+        self.fused = fused
+        if fused:
+            fuse_head(model.get_output_embeddings())
         self.shares_prompts = share_prompts(model)
         apply_patches(model)
         disable_dropout(model)
@@ -31,13 +37,11 @@ class Actor(nn.Module):
     def forward(self, batch: MicroBatch, *, entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probabilities at the sampling temperature and entropies, both [N] over response tokens."""
         hidden = take(self._hidden(batch).flatten(0, 1), batch.positions)
+        if self.fused:
+            head = self.model.get_output_embeddings()
+            return head(hidden, batch.targets, self.transform, self.chunk_size, entropy_grad)
         return chunked_logprobs(
-            hidden,
-            batch.targets,
-            self.logits,
-            temperature=self.temperature,
-            chunk_size=self.chunk_size,
-            entropy_grad=entropy_grad,
+            hidden, batch.targets, self._logits, chunk_size=self.chunk_size, entropy_grad=entropy_grad
         )
 
     def _hidden(self, batch: MicroBatch) -> Tensor:
@@ -49,17 +53,9 @@ class Actor(nn.Module):
         ).last_hidden_state
         return hidden
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """The model's own output head, with the scalings some families put after it."""
-        logits = self.model.get_output_embeddings()(hidden)
-        config = self.model.config
-        if divisor := getattr(config, "logits_scaling", None):  # Granite
-            logits = logits / divisor
-        if scale := getattr(config, "logit_scale", None):  # Cohere
-            logits = logits * scale
-        if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2 and 3
-            logits = cap * torch.tanh(logits / cap)
-        return logits
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """What tokens are sampled from, in float32."""
+        return self.transform(self.model.get_output_embeddings()(hidden).float())
 
 
 def disable_dropout(model: nn.Module) -> None:

@@ -12,19 +12,18 @@ def chunked_logprobs(
     targets: Tensor,
     logits_of: Callable[[Tensor], Tensor],
     *,
-    temperature: float,
     chunk_size: int,
     entropy_grad: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each target and entropy of its distribution, float32.
 
-    hidden [N, H]; targets [N]; `logits_of` maps [n, H] to [n, V]. At most `chunk_size` × V logits exist
-    at a time: chunks are recomputed in the backward pass. Returns two tensors [N]. The entropy carries a
-    gradient only with `entropy_grad`.
+    hidden [N, H]; targets [N]; `logits_of` maps [n, H] to float32 [n, V]. At most `chunk_size` × V logits
+    exist at a time: chunks are recomputed in the backward pass. Returns two tensors [N]. The entropy carries
+    a gradient only with `entropy_grad`.
     """
 
     def one(h: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        return _logprobs(logits_of(h), t, temperature, entropy_grad)
+        return _logprobs(logits_of(h), t, entropy_grad)
 
     if len(targets) <= chunk_size:
         return one(hidden, targets)
@@ -36,12 +35,7 @@ def chunked_logprobs(
     return torch.cat(logprobs), torch.cat(entropies)
 
 
-def _logprobs(
-    logits: Tensor, targets: Tensor, temperature: float, entropy_grad: bool
-) -> tuple[Tensor, Tensor]:
-    logits = logits.float()
-    if temperature != 1.0:
-        logits = logits / temperature
+def _logprobs(logits: Tensor, targets: Tensor, entropy_grad: bool) -> tuple[Tensor, Tensor]:
     normaliser = logits.logsumexp(-1)
     logprobs = logits.gather(-1, targets[:, None]).squeeze(-1) - normaliser
     with torch.set_grad_enabled(entropy_grad and torch.is_grad_enabled()):

@@ -46,6 +46,10 @@ def one_rank(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 "memory": {"gradient_checkpointing": True, "chunk_size": 5},
             },
         ),
+        (
+            "fused log-probs",
+            {"nproc": 2, "micro": 3, "memory": {"fused_linear_logprob": True, "chunk_size": 5}},
+        ),
         ("host memory offload", {"nproc": 2, "micro": 3, "memory": {"fsdp_cpu_offload": True}}),
     ],
 )

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, Qwen2C
 
 from engine.toy.tokenizer import build_tokenizer
 
-_SIZES = {
+SIZES = {
     "vocab_size": 61,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -18,9 +18,9 @@ _SIZES = {
     "max_position_embeddings": 128,
 }
 CONFIGS = {
-    "qwen2": lambda: Qwen2Config(**_SIZES, tie_word_embeddings=True),
-    "llama": lambda: LlamaConfig(**_SIZES),
-    "gemma2": lambda: Gemma2Config(**_SIZES, head_dim=8, final_logit_softcapping=5.0),
+    "qwen2": lambda: Qwen2Config(**SIZES, tie_word_embeddings=True),
+    "llama": lambda: LlamaConfig(**SIZES),
+    "gemma2": lambda: Gemma2Config(**SIZES, head_dim=8, final_logit_softcapping=5.0),
 }
 
 
@@ -41,7 +41,7 @@ def save_tiny_model(folder: Path, seed: int = 0) -> Path:
     tokenizer = build_tokenizer()
     tokenizer.chat_template = CHAT_TEMPLATE
     torch.manual_seed(seed)
-    sizes = {**_SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": 2048}
+    sizes = {**SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": 2048}
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = Qwen2Config(**sizes, tie_word_embeddings=True, bos_token_id=None, **ids)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

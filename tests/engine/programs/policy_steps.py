@@ -64,7 +64,8 @@ def main() -> None:
     model = tiny_model()
     if config.memory.gradient_checkpointing:
         recompute_activations(model)
-    actor = Actor(model, temperature=1.0, chunk_size=config.memory.chunk_size)
+    memory = config.memory
+    actor = Actor(model, temperature=1.0, chunk_size=memory.chunk_size, fused=memory.fused_linear_logprob)
     strategy.prepare_model(actor, trainable=True)
     reference = Actor(tiny_model(), temperature=1.0, chunk_size=4096)
     strategy.prepare_model(reference, trainable=False)
