@@ -17,7 +17,7 @@ from engine.models.logit_transform import LogitTransform
 
 
 class FusedLogprobs(torch.autograd.Function):
-    """hidden [N, H], weight [V, H], bias [V] or None, targets [N] → log-probabilities and entropies, each [N].
+    """hidden [N, H], weight [V, H], bias [V] or None, targets [N] → log-probabilities and entropies [N].
 
     At most `chunk_size` rows of logits exist at a time, in float32 (float64 for float64 models). The entropy
     is differentiable only with `entropy_grad`.
@@ -88,7 +88,7 @@ def fuse_head(head: nn.Module) -> None:
     """
     if not isinstance(head, nn.Linear) or type(head).forward is not nn.Linear.forward:
         raise FindingsError([_not_linear(head)])
-    head.forward = MethodType(_fused_forward, head)
+    head.forward = MethodType(_fused_forward, head)  # type: ignore[method-assign]
 
 
 def _fused_forward(
