@@ -1,27 +1,25 @@
 """Our trainer and TRL's GRPOTrainer side by side: seconds per step, split into rollout and update.
 
-Both train the same tiny model on the same prompts on one CPU thread each, in processes of their own that step
-in turn, so a busy machine slows both alike. Every response has exactly the same length. Prompts have 128
-tokens unless told otherwise, about a GSM8K question in its chat template: our trainer forwards a prompt once
-for its whole group, so longer prompts widen the gap.
+All train the same tiny model on the same prompts on one CPU thread each, in processes of their own that step
+in turn, so a busy machine slows all alike. Every response has exactly the same length. Our trainer forwards a
+prompt once for its whole group, so longer prompts widen the gap.
 
-    python benchmarks/engine.py [--quick]
+    python benchmarks/engine.py [--quick] [--prompt-tokens N]
 
-The last line is one JSON object; `ratio.hf` is our samples per second over TRL's, from the median steps.
+The last line is one JSON object; `ratio.hf` and `ratio.vllm` are our samples per second, with that rollout
+engine, over TRL's with `transformers.generate`; `ratio.trl_vllm` is TRL with its own colocated vLLM over the
+same. A side whose library is missing, or that fails to run, is told about and left out.
 """
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-from engine_sides import GROUP, PROMPTS, RESPONSE_TOKENS, RESPONSES
+from sides import Task
+from workers import PARTS, Measured, in_turn, summarise
 
 # This file's name would hide the package of the same name, so its folder gives way to the checkout.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -32,106 +30,68 @@ MODEL = {
     "num_hidden_layers": 6,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
+    "max_position_embeddings": 2048,
 }
-SIDE_PROGRAM = Path(__file__).with_name("engine_sides.py")
-SIDES = ("hf", "trl")
-PARTS = ("rollout", "update", "step")
+SIDES = {"hf": "fsdp2-hf", "vllm": "fsdp2-vllm", "trl": "trl", "trl_vllm": "trl-vllm"}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few steps: shows that it runs, not how fast")
-    parser.add_argument("--steps", type=int, default=30, help="measured steps of each side")
+    parser.add_argument("--steps", type=int, default=10, help="measured steps of each side")
     parser.add_argument("--prompt-tokens", type=int, default=128, help="length of every prompt")
+    parser.add_argument("--prompts", type=int, default=8, help="prompts per step, 8 responses each")
     args = parser.parse_args()
-    compare(4 if args.quick else args.steps, 1 if args.quick else 3, args.prompt_tokens)
+    prompts = 2 if args.quick else args.prompts
+    task = Task(prompts, 8, args.prompt_tokens, response_tokens=64, micro=16)
+    compare(task, 2 if args.quick else args.steps, 1 if args.quick else 2)
 
 
-def compare(steps: int, warmup: int, prompt_tokens: int) -> None:
-    """Step both sides in turn, print a table and the JSON line."""
+def compare(task: Task, steps: int, warmup: int) -> None:
+    """Step all sides in turn, print a table and the JSON line."""
+    sides = [side for name, side in SIDES.items() if find_spec("vllm") or "vllm" not in name]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        n_parameters = write_inputs(folder, prompt_tokens)
+        n_parameters = write_inputs(folder, task.prompt_tokens)
+        task.write(folder)
         print(
-            f"{n_parameters / 1e6:.2f} M parameters, {PROMPTS} prompts of {prompt_tokens} tokens × {GROUP} "
-            f"responses of {RESPONSE_TOKENS} tokens, float32, one CPU thread each, "
+            f"{n_parameters / 1e6:.2f} M parameters, {task.prompts} prompts of {task.prompt_tokens} tokens × "
+            f"{task.group} responses of {task.response_tokens} tokens, float32, one CPU thread each, "
             f"{steps} steps after {warmup} to warm up"
         )
-        with worker("hf", folder) as ours, worker("trl", folder) as theirs:
-            pair = [("hf", ours), ("trl", theirs)]
-            seconds: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-            for step in range(-warmup, steps):
-                for side, one_step in pair if step % 2 else reversed(pair):
-                    measured = one_step()
-                    if step >= 0:
-                        seconds[side].append(measured)
-    report(n_parameters, prompt_tokens, seconds)
+        environment = ONE_THREAD | {"CUDA_VISIBLE_DEVICES": "", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        environment |= {"VLLM_CPU_KVCACHE_SPACE": "1"}
+        measured, failed = in_turn(sides, folder, steps=steps, warmup=warmup, environment=environment)
+    names = {side: name for name, side in SIDES.items()}
+    for side, why in failed.items():
+        print(f"\n{names[side]} did not run:\n{why}")
+    report(n_parameters, task, {names[side]: steps for side, steps in measured.items()})
 
 
-def report(n_parameters: int, prompt_tokens: int, seconds: dict[str, list[dict[str, float]]]) -> None:
+def report(n_parameters: int, task: Task, measured: dict[str, list[Measured]]) -> None:
     """A table of medians and minima; then all of it as one line of JSON."""
-    summary = {
-        side: {
-            part: {"median": round(statistics.median(values), 4), "min": round(min(values), 4)}
-            for part in PARTS
-            for values in [[measured[part] for measured in steps]]
-        }
-        for side, steps in seconds.items()
-    }
-    print(f"\n{'seconds':8}" + "".join(f"{part + ' median':>16}{'min':>9}" for part in PARTS))
+    summary = summarise(measured)
+    print(f"\n{'seconds':10}" + "".join(f"{part + ' median':>16}{'min':>9}" for part in PARTS))
     for side, parts in summary.items():
-        print(f"{side:8}" + "".join(f"{p['median']:16.3f}{p['min']:9.3f}" for p in parts.values()))
-    over = {
-        how: {part: round(summary["trl"][part][how] / summary["hf"][part][how], 3) for part in PARTS}
-        for how in ("median", "min")
-    }
-    print("trl / hf" + "".join(f"{over['median'][p]:16.2f}{over['min'][p]:9.2f}" for p in PARTS), end="\n\n")
+        print(f"{side:10}" + "".join(f"{p['median']:16.3f}{p['min']:9.3f}" for p in parts.values()))
+    over: dict[str, dict[str, float]] = {}
+    for side in [side for side in summary if side != "trl" and "trl" in summary]:
+        trl, other = summary["trl"], summary[side]
+        over[side] = {part: round(trl[part]["median"] / other[part]["median"], 3) for part in PARTS}
+        print(f"trl / {side:4}" + "".join(f"{over[side][part]:16.2f}{'':9}" for part in PARTS))
     result = {
-        "ratio": {"hf": over["median"]["step"]},
-        "ratio_of_minima": {"hf": over["min"]["step"]},
-        "ratio_rollout": {"hf": over["median"]["rollout"]},
-        "ratio_update": {"hf": over["median"]["update"]},
-        "samples_per_second": {s: round(RESPONSES / p["step"]["median"], 2) for s, p in summary.items()},
+        "ratio": {side: parts["step"] for side, parts in over.items()},
+        "ratio_rollout": {side: parts["rollout"] for side, parts in over.items()},
+        "ratio_update": {side: parts["update"] for side, parts in over.items()},
+        "samples_per_second": {s: round(task.responses / p["step"]["median"], 2) for s, p in summary.items()},
         "seconds": summary,
-        "steps": len(seconds["hf"]),
+        "steps": min(map(len, measured.values())),
         "parameters": n_parameters,
-        "prompt_tokens": prompt_tokens,
+        "prompt_tokens": task.prompt_tokens,
     }
+    print()
     print(json.dumps(result))
-
-
-@contextmanager
-def worker(side: str, folder: Path) -> Iterator[Callable[[], dict[str, float]]]:
-    """Start a side in its own process on one thread; yields a function that has it do one step."""
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with (folder / f"{side}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(SIDE_PROGRAM), side, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=os.environ | one_thread | quiet,
-        )
-        try:
-            yield lambda: ask(process, folder / f"{side}.log")
-        finally:
-            process.kill()
-            process.wait()
-
-
-def ask(process: subprocess.Popen[str], log: Path) -> dict[str, float]:
-    """One step of a worker: what it measured."""
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write("step\n")
-    process.stdin.flush()
-    answer = process.stdout.readline()
-    if not answer:
-        sys.exit(f"a worker ended:\n{log.read_text()[-4000:]}")
-    measured: dict[str, float] = json.loads(answer)
-    return measured
 
 
 def write_inputs(folder: Path, prompt_tokens: int) -> int:
@@ -161,10 +121,10 @@ def write_inputs(folder: Path, prompt_tokens: int) -> int:
     tokenizer.save_pretrained(folder / "model")
     tasks = rows("sort", "train")
     solved = "".join(f"{row['input']}{row['label']} " for row in tasks[: prompt_tokens // 12 + 1])
-    lines = [
-        json.dumps({"prompt": (solved + row["input"])[-prompt_tokens:], "label": row["label"]})
-        for row in tasks[:1024]
-    ]
+    lines = []
+    for row in tasks[:1024]:
+        prompt = (solved + row["input"])[-prompt_tokens:]
+        lines.append(json.dumps({"prompt": prompt, "label": row["label"]}))
     (folder / "prompts.jsonl").write_text("\n".join(lines) + "\n")
     return int(model.num_parameters())
 

@@ -13,7 +13,7 @@ from rftui.runs.view import RunView
 from rftui.tui import catalog
 from rftui.tui.text import clean_line
 
-PHASE_ORDER = ("rollout", "reward", "logprob", "update", "sync", "eval", "checkpoint")
+PHASE_ORDER = ("rollout", "reward", "logprob", "offload", "update", "sync", "eval", "checkpoint")
 PHASE_STEPS = 10
 """Steps over which the phase panel averages."""
 ALIVE_S = 30.0
