@@ -62,13 +62,13 @@ def test_optimizer_states_leave_the_device_and_come_back(use_mp_opt: bool) -> No
     optimizer = update(strategy, actor)
     n = sum(p.numel() for p in actor.parameters())
     states = n * (12 if use_mp_opt else 8)  # moments, and masters with use_mp_opt
-    before = {k: v.clone() for s in optimizer.state.values() for k, v in s.items() if v.ndim}
+    before = [v.to_local().clone() for s in optimizer.state.values() for v in s.values() if v.ndim]
     held = torch.cuda.memory_allocated()
     strategy.maybe_offload_optimizer(optimizer)
     assert held - torch.cuda.memory_allocated() > 0.95 * states
     strategy.maybe_load_optimizer(optimizer)
-    after = {k: v for s in optimizer.state.values() for k, v in s.items() if v.ndim}
-    assert all(torch.equal(after[k].to_local(), v.to_local()) for k, v in before.items())
+    after = [v.to_local() for s in optimizer.state.values() for v in s.values() if v.ndim]
+    assert all(a.is_cuda and torch.equal(a, b) for a, b in zip(after, before, strict=True))
 
 
 def test_a_reference_model_waits_in_host_memory() -> None:
