@@ -52,7 +52,11 @@ class Phase(Event, frozen=True, tag="phase"):
 
 
 class Memory(Event, frozen=True, tag="memory"):
-    """Memory of one rank in bytes after a phase; device fields are 0 without a GPU."""
+    """Memory of one rank in bytes after a phase; device fields are 0 without a GPU.
+
+    `peak` (allocated on the device) and `rss_peak` (resident) are the highest within the phase, phases
+    nested in it included.
+    """
 
     step: int
     phase: str
@@ -60,23 +64,41 @@ class Memory(Event, frozen=True, tag="memory"):
     allocated: int = 0
     reserved: int = 0
     peak: int = 0
+    rss_peak: int = 0
 
 
 class Collective(Event, frozen=True, tag="collective"):
-    """A collective the engine issued itself."""
+    """The collectives of one kind that the engine itself issued over one group since it last said so.
+
+    `size`: bytes that this rank put in, 0 for Python objects; `seconds`: spent in them, waiting included;
+    both are sums over `count` collectives. `longest`: seconds of the longest one. `seq`: the number of the
+    last one among all collectives of the group, from 1 on. `phase`: where they happened.
+    """
 
     step: int
     group: str
     op: str
     size: int
     seconds: float
+    seq: int = 0
+    count: int = 1
+    longest: float = 0.0
+    phase: str = ""
 
 
 class Heartbeat(Event, frozen=True, tag="heartbeat"):
-    """A rank is alive, in this phase of this step."""
+    """A rank is alive, in this phase of this step.
+
+    `group`, `op` and `seq` name the last collective that the engine entered on it, empty and 0 before the
+    first; `waiting`: seconds that it has been in flight, null when it is over.
+    """
 
     step: int
     phase: str
+    group: str = ""
+    op: str = ""
+    seq: int = 0
+    waiting: float | None = None
 
 
 class Gpu(Event, frozen=True, tag="gpu"):

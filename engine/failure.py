@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import time
 import traceback
@@ -10,11 +11,18 @@ from typing import Any
 
 import msgspec
 
+from engine import flight_recorder, peers
 from engine.findings import EXIT_INTERRUPTED, EXIT_RUN_FAILED, Finding, FindingsError, render
+
+_PEER_FINDINGS = ("parallel.rank-missing", "parallel.group-wrong")
+_PEER_ERRORS = ("CollectiveError", "DistBackendError", "DistNetworkError", "DistStoreError")
+_PEER_LOST = re.compile(
+    r"connection (?:closed|reset|refused)|broken pipe|socket|nccl|gloo|timed out|remote process|store", re.I
+)
 
 
 class RankError(msgspec.Struct, frozen=True):
-    """`errors/rank-00000.json`: why a rank ended."""
+    """`errors/rank-00000.json`: why a rank ended. `message` may begin with where the other ranks were."""
 
     rank: int
     t: float
@@ -26,7 +34,10 @@ class RankError(msgspec.Struct, frozen=True):
 
 
 def report(error: BaseException, run_dir: Path | None) -> int:
-    """Record the failure if the run directory is known, print it, and return the exit code."""
+    """Record the failure if the run directory is known, print it, and return the exit code.
+
+    What the flight recorder holds is written too. An error about a peer tells where the other ranks were.
+    """
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr, flush=True)
         return EXIT_INTERRUPTED
@@ -34,9 +45,32 @@ def report(error: BaseException, run_dir: Path | None) -> int:
     exit_code = error.exit_code if isinstance(error, FindingsError) else EXIT_RUN_FAILED
     if run_dir is not None:
         _record(error, run_dir, exit_code, findings)
+        flight_recorder.dump(run_dir, _rank())
     with contextlib.suppress(OSError):  # standard error may be a log on a full disk
         print("\n".join(map(render, findings)) or _trace(error), file=sys.stderr, flush=True)
     return exit_code
+
+
+def about_a_peer(type: str, message: str, findings: tuple[Finding, ...] = ()) -> bool:
+    """Whether an error of this type and message tells of another rank that is lost or does not come."""
+    if findings:
+        return all(finding.id in _PEER_FINDINGS for finding in findings)
+    if type in _PEER_ERRORS:
+        return True
+    return type in ("RuntimeError", "ConnectionError") and bool(_PEER_LOST.search(message))
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _message(error: BaseException, run_dir: Path, findings: tuple[Finding, ...]) -> str:
+    message, kind = str(error), type(error).__name__
+    if findings or not about_a_peer(kind, message):
+        return message
+    told = peers.elsewhere(run_dir, _rank(), int(os.environ.get("WORLD_SIZE", "1")))
+    places = "; ".join(f"rank {rank} {place}" for rank, place in told.items())
+    return f"{places}: {message}" if places else message
 
 
 def _trace(error: BaseException) -> str:
@@ -44,12 +78,12 @@ def _trace(error: BaseException) -> str:
 
 
 def _record(error: BaseException, run_dir: Path, exit_code: int, findings: tuple[Finding, ...]) -> None:
-    rank = int(os.environ.get("RANK", "0"))
+    rank = _rank()
     record = RankError(
         rank=rank,
         t=time.time(),
         type=type(error).__name__,
-        message=str(error),
+        message=_message(error, run_dir, findings),
         traceback=_trace(error),
         exit_code=exit_code,
         findings=findings,

@@ -1,8 +1,10 @@
 """Training from Python: what `python -m engine.train` does once it has a configuration."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from engine import flight_recorder
 from engine.build import build_trainer
 from engine.config.sections import RunConfig
 from engine.strategy import get_strategy
@@ -24,13 +26,18 @@ def fit(
     `compute_advantages`. `close` leaves the process group at the end. Rank 0's `run_dir` counts. Raises
     FindingsError for what is wrong with the inputs.
     """
+    os.environ.update(flight_recorder.switch_on(os.environ))
     strategy = get_strategy(config)
     run_dir = Path(strategy.broadcast_object(str(run_dir)))
+    os.environ.update(flight_recorder.dumps_to(run_dir, os.environ))
     telemetry = Telemetry(run_dir, strategy.rank, strategy.world_size, strategy.device)
+    strategy.watch = telemetry.collectives
     try:
+        strategy.group_checks.check()
         trainer = build_trainer(
             config, run_dir, strategy, telemetry, reward_fn=reward_fn, trainer_class=trainer_class
         )
+        strategy.group_checks.check()  # those that sharding has made
         strategy.print(f"{trainer.fit()} at step {trainer.state.step}")
     finally:
         telemetry.close()

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from engine import failure
 from engine.config.flags import help_text, layers_from_command_line
 from engine.config.load import resolve
@@ -46,8 +48,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _own_run_dir(config: RunConfig) -> Path:
-    """Where a run started by hand lives: `run_dir`, else a new folder under runs/."""
-    return Path(config.run.run_dir or time.strftime("runs/train-%m%d-%H%M%S"))
+    """Where a run started by hand lives: `run_dir`, else a new folder under runs/.
+
+    It is named after the time that torchrun started, which its ranks agree upon.
+    """
+    started = psutil.Process(os.getppid() if "RANK" in os.environ else None).create_time()
+    return Path(config.run.run_dir or time.strftime("runs/train-%m%d-%H%M%S", time.localtime(started)))
 
 
 def _redirect_output(run_dir: Path) -> None:

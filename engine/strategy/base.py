@@ -16,7 +16,9 @@ from engine.config.sections import RunConfig
 from engine.models.weight_names import engine_weights
 from engine.rollout.base import Completion, RolloutEngine, SamplingParams
 from engine.strategy.collectives import Collectives
+from engine.strategy.group_check import GroupChecks
 from engine.strategy.groups import neighbours
+from engine.strategy.process_group import timeout_seconds
 
 T = TypeVar("T")
 
@@ -33,8 +35,10 @@ class Strategy(Collectives, ABC):
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
         self.compute_dtype = torch.bfloat16 if config.model.bf16 else torch.float32
-        self.tensor_group = neighbours("tensor", config.rollout.engine_tp_size, self.rank, self.world_size)
-        self.sequence_group = neighbours("sequence", config.parallel.sp_size, self.rank, self.world_size)
+        place = self.rank, self.world_size, timeout_seconds(config)
+        self.tensor_group = neighbours("tensor", config.rollout.engine_tp_size, *place)
+        self.sequence_group = neighbours("sequence", config.parallel.sp_size, *place)
+        self.group_checks = GroupChecks(self.rank, self.device, timeout_seconds(config))
         self._engine: RolloutEngine | None = None
 
     # --- training -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What ranks say to each other: reductions and gathers over all ranks, each watched while it lasts."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
@@ -18,6 +19,10 @@ _OPS = {
     "min": dist.ReduceOp.MIN,
 }
 WORLD = "world"
+
+
+class CollectiveError(RuntimeError):
+    """A collective that the engine issued failed; says which one, and after how long."""
 
 
 class CollectiveWatch(Protocol):
@@ -102,12 +107,18 @@ class Collectives:
 
     @contextmanager
     def watched(self, op: str, size: int, group: str = WORLD) -> Iterator[None]:
-        """Tell the watch of a collective of `size` bytes that happens inside."""
-        if self.watch is None:
-            yield
-            return
-        self.watch.begin(group, op, size)
+        """Tell the watch of a collective of `size` bytes that happens inside.
+
+        Raises CollectiveError when it fails: a rank did not come within the timeout, or is lost.
+        """
+        if self.watch is not None:
+            self.watch.begin(group, op, size)
+        started = time.monotonic()
         try:
             yield
+        except RuntimeError as error:
+            seconds = time.monotonic() - started
+            raise CollectiveError(f"{op} over {group} failed after {seconds:.1f} s: {error}") from error
         finally:
-            self.watch.end()
+            if self.watch is not None:
+                self.watch.end()

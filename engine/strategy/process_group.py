@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from engine.config.sections import RunConfig
 from engine.findings import Finding, FindingsError, Fix
+from engine.strategy.group_check import wait_for_all
 
 DEFAULT_TIMEOUT_S = 1800
 
@@ -19,17 +21,34 @@ def start(config: RunConfig) -> tuple[int, int, torch.device]:
     _check_world(config, world_size)
     device = _device(config)
     if not dist.is_initialized():
-        timeout = timedelta(seconds=_timeout_seconds(config))
+        timeout = timedelta(seconds=timeout_seconds(config))
         backend = _backend(config, device)
         if "RANK" in os.environ:
-            dist.init_process_group(backend, timeout=timeout)
+            store = _meet(rank, world_size, timeout)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
         else:
-            store = dist.HashStore()
-            dist.init_process_group(backend, store=store, rank=0, world_size=1, timeout=timeout)
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timeout)
     return rank, world_size, device
 
 
-def _timeout_seconds(config: RunConfig) -> int:
+def _meet(rank: int, world_size: int, timeout: timedelta) -> dist.Store:
+    """The store that all ranks share, once all of them have come to it.
+
+    Before `init_process_group`, which would tell of a missing rank by the name of an internal key.
+    """
+    try:
+        store: dist.Store = next(rendezvous("env://", timeout=timeout))[0]
+    except (dist.DistNetworkError, dist.DistStoreError) as error:
+        address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        cause = f"Rank {rank} of {world_size} met no other rank at {address}: {str(error).splitlines()[0]}"
+        fix = "Start all ranks with the same MASTER_ADDR and MASTER_PORT, one that their machines can reach."
+        raise _refusal("parallel.rank-missing", cause, "parallel.master_port", fix) from error
+    store.set_timeout(timeout)
+    wait_for_all(store, "start", range(world_size), rank, timeout)
+    return dist.PrefixStore("default_pg", store)
+
+
+def timeout_seconds(config: RunConfig) -> int:
     """`nccl_timeout`, else the environment's NCCL_TIMEOUT, else 30 minutes."""
     if config.parallel.nccl_timeout is not None:
         return config.parallel.nccl_timeout

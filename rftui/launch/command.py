@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine import flight_recorder
+
 ENGINE_MODULE = "engine.train"
 RUN_DIR_VARIABLE = "RFTUI_RUN_DIR"
 SHUTDOWN_TIMEOUT_S = 10
@@ -42,7 +44,7 @@ def rank_command(
 ) -> Command:
     """torchrun starting `nproc` ranks of `module` on this machine.
 
-    `environ` is what the ranks would inherit: the user's OMP_NUM_THREADS and GOMP_SPINCOUNT stay.
+    `environ` is what the ranks would inherit: what the user set there of the variables below stays.
     PYTHONSAFEPATH keeps folders of the working directory from shadowing our packages.
     """
     argv = [
@@ -58,5 +60,7 @@ def rank_command(
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN_TIMEOUT_S),
         "OMP_NUM_THREADS": environ.get("OMP_NUM_THREADS") or str(max(1, cores // nproc)),
         "GOMP_SPINCOUNT": environ.get("GOMP_SPINCOUNT") or SPIN_COUNT,
+        **flight_recorder.switch_on(environ),
+        **flight_recorder.dumps_to(run_dir, environ),
     }
     return Command(argv, env)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine import failure
 from engine.events import Metric, Status
 from engine.failure import RankError
 from engine.findings import EXIT_OK, EXIT_RUN_FAILED
@@ -23,9 +24,6 @@ class Progress(msgspec.Struct):
 
 
 _FAILURE = re.compile(r"rank\s+: (\d+) \(local_rank: \d+\)\s+exitcode\s+: (-?\d+) \(pid: (\d+)\)")
-_PEER_LOST = re.compile(
-    r"connection (?:closed|reset|refused)|broken pipe|socket|nccl|gloo|timed out|remote process|store", re.I
-)
 _EXPLAINED = {
     "SIGKILL": "from outside, for example by the kernel for lack of memory",
     "SIGSEGV": "a crash in native code",
@@ -109,16 +107,10 @@ def _first(errors: dict[int, RankError], codes: dict[int, int], ended_by_torchru
     When a rank is lost, the others fail on their connection to it, often before torchrun looks: so a rank's
     own error comes first, then death by a signal, then an error about a peer; each in the order of time.
     """
-    own = [rank for rank, error in errors.items() if not _about_a_peer(error)]
+    own = [rank for rank, e in errors.items() if not failure.about_a_peer(e.type, e.message, e.findings)]
     killed = [rank for rank, code in codes.items() if code < 0 and rank not in ended_by_torchrun | {*errors}]
     silent = [rank for rank in codes if rank not in ended_by_torchrun | {*errors}]
     return [*own, *killed, *silent, *errors, *codes][0]
-
-
-def _about_a_peer(error: RankError) -> bool:
-    if error.type in ("DistBackendError", "DistNetworkError", "DistStoreError"):
-        return True
-    return error.type in ("RuntimeError", "ConnectionError") and bool(_PEER_LOST.search(error.message))
 
 
 def _ended_by_torchrun(output: str) -> set[int]:
