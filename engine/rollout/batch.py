@@ -145,7 +145,7 @@ class DecodeBatch:
             row, truncated = self.rows[i], end_columns[i] == NEVER
             response = slice(row.first, (self.column if truncated else end_columns[i]) + 1)
             if not math.isfinite(sum(logprobs[k][response])):
-                raise FindingsError([_not_finite(row.prompt)], EXIT_RUN_FAILED)
+                raise FindingsError([not_finite(row.prompt)], EXIT_RUN_FAILED)
             yield row, Completion(tokens[k][response], logprobs[k][response], truncated)
 
     def _drop(self, finished: list[int]) -> None:
@@ -170,7 +170,8 @@ class DecodeBatch:
         self.padded = any(row.start for row in self.rows)
 
 
-def _not_finite(prompt: int) -> Finding:
+def not_finite(prompt: int) -> Finding:
+    """The finding for a response whose log-probabilities are NaN or infinite."""
     return Finding(
         "rollout.not-finite",
         "error",
