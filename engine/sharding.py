@@ -61,9 +61,9 @@ def _gather(sharded: dict[str, DTensor], dtype: torch.dtype | None) -> dict[str,
     for name, tensor in sharded.items():
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         alike.setdefault((kind, tensor.device_mesh, _shard_dim(tensor)), {})[name] = tensor
-    for (kind, _, mesh_dim), tensors in alike.items():
-        assert isinstance(kind, torch.dtype) and isinstance(mesh_dim, int)
-        result |= _gather_alike(tensors, kind, mesh_dim)
+    for (travels_as, _, mesh_dim), tensors in alike.items():
+        assert isinstance(travels_as, torch.dtype) and isinstance(mesh_dim, int)
+        result |= _gather_alike(tensors, travels_as, mesh_dim)
     return result
 
 

@@ -26,13 +26,13 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     tensors = model.state_dict()
     every = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     tied = every.difference(name for name, _ in model.named_parameters())
-    return {_hf_name(model, name): tensor for name, tensor in tensors.items() if name not in tied}
+    return {hf_name(model, name): tensor for name, tensor in tensors.items() if name not in tied}
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """The tensors of the optimizer's state, as `<Hugging Face name>.<moment>`. Call `model_tensors` first."""
     return {
-        f"{_hf_name(model, name)}.{moment}": value
+        f"{hf_name(model, name)}.{moment}": value
         for name, parameter in model.named_parameters()
         for moment, value in optimizer.state.get(parameter, {}).items()
     }
@@ -52,7 +52,7 @@ def allocate_moments(
     A moment as large as its parameter is sharded like it; others (step counters) are whole on every rank.
     """
     model.state_dict()  # shards again what is whole
-    parameters = {_hf_name(model, name): parameter for name, parameter in model.named_parameters()}
+    parameters = {hf_name(model, name): parameter for name, parameter in model.named_parameters()}
     on_device = {
         p for g in optimizer.param_groups if g.get("fused") or g.get("capturable") for p in g["params"]
     }
@@ -108,5 +108,6 @@ def saved_tensors(metadata: Metadata) -> dict[str, TensorStorageMetadata]:
     return {name: info for name, info in items if isinstance(info, TensorStorageMetadata)}
 
 
-def _hf_name(model: nn.Module, name: str) -> str:
+def hf_name(model: nn.Module, name: str) -> str:
+    """The Hugging Face name of what `model` calls `name`."""
     return name.removeprefix("model.") if isinstance(model, Actor) else name

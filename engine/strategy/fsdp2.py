@@ -5,23 +5,16 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import (
-    CPUOffloadPolicy,
-    FSDPModule,
-    MixedPrecisionPolicy,
-    OffloadPolicy,
-    fully_shard,
-)
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from engine.checkpoint.access import InPlace, TensorAccess
 from engine.config.sections import RunConfig
-from engine.models.layers import decoder_layers
 from engine.sharding import whole, whole_in_buckets
 from engine.strategy.base import Strategy
-from engine.strategy.mp_optimizer import MixedPrecisionAdamW
+from engine.strategy.fully_sharded import FullySharded
+from engine.strategy.mp_optimizer import MasterAccess, MixedPrecisionAdamW
 from engine.strategy.optimizer_states import move_states
 
 MIB = 1024**2
@@ -37,55 +30,18 @@ class FSDP2Strategy(Strategy):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__(config)
-        self._meshes: dict[int, DeviceMesh] = {}
-        self._shard_size = config.parallel.fsdp_shard_size or self.world_size
+        self._sharded = FullySharded(config, self.device, self.world_size)
 
     def prepare_model(self, model: nn.Module, *, trainable: bool, shard_size: int | None = None) -> nn.Module:
-        """See `Strategy`. On one rank in float32 without offload there is nothing to shard or to cast."""
-        model.train(trainable)
         if not trainable:
-            model.requires_grad_(False)
-        memory = self.config.memory
-        if trainable and memory.use_mp_opt:
-            model.to(self.compute_dtype)
-        if not self._wraps:
-            return model.to(self.device)
-        self._shard(model, self._mesh(shard_size or self._shard_size), trainable=trainable)
-        if not trainable:
+            self._sharded.freeze(model, shard_size)
             self.maybe_offload_model(model)
+            return model
+        model.train()
+        if self.config.memory.use_mp_opt:
+            model.to(self.compute_dtype)
+        self._sharded.shard(model, trainable=True, shard_size=shard_size)
         return model
-
-    def _shard(self, model: nn.Module, mesh: DeviceMesh, *, trainable: bool) -> None:
-        offload = (
-            CPUOffloadPolicy(pin_memory=self.device.type == "cuda")
-            if self.config.memory.fsdp_cpu_offload
-            else OffloadPolicy()
-        )
-        precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
-        # Parameters move to the device with their shard, layer by layer: the whole never has to fit.
-        for layer in decoder_layers(model):
-            fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=offload)
-        # What is trained keeps embedding and head whole for the backward pass; there is none otherwise.
-        reshard = None if trainable else True
-        fully_shard(
-            model, mesh=mesh, mp_policy=precision, offload_policy=offload, reshard_after_forward=reshard
-        )
-
-    def _mesh(self, shard_size: int) -> DeviceMesh:
-        """All ranks in one dimension, or replicas of groups that shard."""
-        if shard_size not in self._meshes:
-            replicas = self.world_size // shard_size
-            if replicas == 1:
-                mesh = init_device_mesh(self.device.type, (shard_size,))
-            else:
-                names = ("replicate", "shard")
-                mesh = init_device_mesh(self.device.type, (replicas, shard_size), mesh_dim_names=names)
-            self._meshes[shard_size] = mesh
-        return self._meshes[shard_size]
-
-    @property
-    def _wraps(self) -> bool:
-        return self.world_size > 1 or self.config.model.bf16 or self.config.memory.fsdp_cpu_offload
 
     def make_optimizer(self, model: nn.Module, *, lr: float) -> Optimizer:
         optim = self.config.optim
@@ -136,4 +92,4 @@ class FSDP2Strategy(Strategy):
 
     @property
     def checkpoint_access(self) -> TensorAccess:
-        return InPlace()
+        return MasterAccess() if self.config.memory.use_mp_opt else InPlace()

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 
@@ -23,19 +22,8 @@ def move_states(optimizer: Optimizer, device: torch.device) -> None:
 
 
 def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    if isinstance(tensor, DTensor):
-        local = _moved(tensor.to_local(), device)
-        return DTensor.from_local(
-            local,
-            tensor.device_mesh,
-            tensor.placements,
-            run_check=False,
-            shape=tensor.shape,
-            stride=tensor.stride(),
-        )
-    if tensor.device.type == device.type:
-        return tensor
-    if device.type == "cpu":
+    # Of a DTensor, `empty_like` and `to` place the local part elsewhere and keep mesh and placements.
+    if device.type == "cpu" and tensor.device.type != "cpu":
         host = torch.empty_like(tensor, device="cpu", pin_memory=True)
         return host.copy_(tensor, non_blocking=True)
     return tensor.to(device, non_blocking=True)

@@ -1,6 +1,7 @@
 """Joins the process group that torchrun prepared, or a group of one when started by hand."""
 
 import os
+import warnings
 from datetime import timedelta
 
 import torch
@@ -20,6 +21,8 @@ def start(config: RunConfig) -> tuple[int, int, torch.device]:
     rank = int(os.environ.get("RANK", "0"))
     _check_world(config, world_size)
     device = _device(config)
+    # torch's new names for these do not exist in the earlier versions that are supported.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+_tensor` is deprecated", FutureWarning)
     if not dist.is_initialized():
         timeout = timedelta(seconds=timeout_seconds(config))
         backend = _backend(config, device)
