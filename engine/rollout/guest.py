@@ -45,7 +45,7 @@ def undisturbed() -> Iterator[None]:
         with environment({}), own_random_state():
             yield
     finally:
-        torch.set_num_threads = set_threads  # type: ignore[assignment]
+        torch.set_num_threads = set_threads
         torch.set_num_threads(threads)
         torch.set_default_dtype(dtype)
         torch.set_float32_matmul_precision(precision)

@@ -15,9 +15,14 @@ def start_engine(config: RunConfig, source: ModelSource, strategy: Strategy) -> 
     """
     match engine_name(config):
         case "vllm":
-            from engine.rollout.vllm import start
+            from engine.rollout import vllm
+
+            return vllm.start(config, source, strategy)
         case "sglang":
-            from engine.rollout.sglang import start
+            from engine.rollout import sglang
+
+            return sglang.start(config, source, strategy)
         case "hf":
-            from engine.rollout.hf import start
-    return start(config, source, strategy)
+            from engine.rollout import hf
+
+            return hf.start(config, source, strategy)

@@ -152,7 +152,8 @@ class VLLMEngine:
 def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> VLLMEngine:
     """The engine of this rank; see `start_engine`. Collective.
 
-    Raises FindingsError: environment.*, engine.out-of-memory, engine.beyond-context, engine.unsupported-model.
+    Raises FindingsError: environment.missing-extra, environment.unsupported-version, engine.out-of-memory,
+    engine.beyond-context, engine.unsupported-model.
     """
     version = require_vllm()
     replicas, ranks = strategy.world_size // strategy.tensor_group.size, strategy.tensor_group.size
@@ -215,18 +216,20 @@ def _environment(strategy: Strategy) -> dict[str, str]:
     }
 
 
-def _load(model: nn.Module, named: Iterable[tuple[str, Tensor]], model_config: Any) -> list[str]:
+def _load(model: Any, named: Iterable[tuple[str, Tensor]], model_config: Any) -> list[str]:
     """Load weights into a running model; what was unknown, misshapen or missing comes back in words."""
     from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-    latest = ""
+    latest = "no parameter"
 
     def watched() -> Iterator[tuple[str, Tensor]]:
         nonlocal latest
-        for latest, tensor in named:  # noqa: B007
-            yield latest, tensor
+        for name, tensor in named:
+            latest = f"{name} {tuple(tensor.shape)}"
+            yield name, tensor
 
     tied = _tied_names(model)
+    _forget_packed_experts(model)
     initialize_layerwise_reload(model)
     expected = {name for name, _ in model.named_parameters()}
     try:
@@ -234,7 +237,7 @@ def _load(model: nn.Module, named: Iterable[tuple[str, Tensor]], model_config: A
         twins = {name for names in tied if names & loaded for name in names - loaded}
         missing = expected - loaded - twins | _incomplete(model)
     except (ValueError, KeyError, IndexError, AssertionError, RuntimeError) as error:
-        return [f"{latest} is not accepted: {type(error).__name__} {error}"]
+        return [f"{latest} is not accepted: {error or type(error).__name__}"]
     finally:
         finalize_layerwise_reload(model, model_config)
     for name in twins:  # they share the weight, but not what their layers made of it
@@ -249,6 +252,14 @@ def _tied_names(model: nn.Module) -> list[set[str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), set()).add(name)
     return [group for group in names.values() if len(group) > 1]
+
+
+def _forget_packed_experts(model: nn.Module) -> None:
+    """Experts on a CPU are packed once, for a kernel that is not told of new weights: have it made again."""
+    for module in model.modules():
+        method = getattr(module, "quant_method", None)
+        if getattr(method, "moe_kernel", None) is not None and next(module.parameters()).device.type == "cpu":
+            method.moe_kernel = None  # type: ignore[union-attr]
 
 
 def _incomplete(model: nn.Module) -> set[str]:

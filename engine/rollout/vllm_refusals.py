@@ -29,7 +29,9 @@ def explain(error: Exception, rollout: RolloutSection, device: torch.device) -> 
         words = f"one sequence of max_len = {rollout.max_len} needs {needed:g} GiB of KV cache, {there:g} are there"
         more = _larger_cache(needed) if by_size else _larger_share(rollout)
         longest = LONGEST.search(text)
-        return _out_of_memory(words, rollout, text, more, _shorter(longest and int(longest[1])), _more_ranks(rollout))
+        return _out_of_memory(
+            words, rollout, text, more, _shorter(longest and int(longest[1])), _more_ranks(rollout)
+        )
     if match := TOO_LITTLE_FREE.search(text):
         free, total = float(match[1]), float(match[2])
         words = f"only {free:g} of {total:g} GiB are free"

@@ -1,4 +1,4 @@
-"""Tiny models on disk, of sizes that every rollout engine can run: head dimension 32, on two ranks as well."""
+"""Tiny models on disk, of sizes that every rollout engine can run, on two ranks as well."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,11 @@ DENSE = ["qwen2", "llama", "qwen3", "gemma2"]
 def build(family: str, seed: int = 0, **changes: object) -> Any:
     """A float32 model of `family` whose next tokens are far from uniform, biases included."""
     tokenizer = build_tokenizer()
-    ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    ids = {
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     config = _CONFIGS[family](**{**_SIZES, "vocab_size": len(tokenizer), **changes}, **ids)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
