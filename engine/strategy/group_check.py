@@ -78,7 +78,7 @@ def _missing(missing: Sequence[int], ranks: Sequence[int], timeout: timedelta) -
         cause=f"Rank {_list(missing)} did not come within {timeout.total_seconds():g} s (nccl_timeout); "
         f"rank {_list(here)} waited.",
         fixes=(
-            Fix(f"See what rank {missing[0]} printed last: logs/rank-{missing[0]:05d}.log of the run."),
+            Fix(f"See what rank {missing[0]} printed last, if launched in logs/rank-{missing[0]:05d}.log."),
             Fix("Give a slow start more time with nccl_timeout (seconds)."),
         ),
         param="parallel.nccl_timeout",

@@ -1,4 +1,4 @@
-"""Collectives as they are told: numbered, added up per phase, named while in flight; who comes late is found."""
+"""Collectives as told: numbered, added up per phase, named while in flight; who comes late is found."""
 
 import pickle
 import time
