@@ -15,6 +15,7 @@ from engine.config.batch import generate_max_len
 from engine.config.sections import RunConfig
 from engine.data.batching import agree_on_count, make_micro_batches
 from engine.data.experience import Experience, collate, pad_rows, present
+from engine.group_experiences import group_experiences
 from engine.metrics import METRIC_NAMES, reduce_stats
 from engine.models.actor import Actor
 from engine.models.logprob_pass import prompts_of
@@ -22,7 +23,10 @@ from engine.strategy import Strategy
 
 
 class PolicyUpdate:
-    """Holds what an optimizer step needs; `step` performs one over this rank's share of TBS responses."""
+    """Holds what an optimizer step needs; `step` performs one over this rank's share of TBS responses.
+
+    Ranks that share sequences compute one loss together, over the responses of all of them.
+    """
 
     def __init__(
         self,
@@ -40,7 +44,9 @@ class PolicyUpdate:
         self.scheduler = scheduler
         self.pad_token_id = pad_token_id
         self.forwarded_tokens = 0
-        """Tokens this rank has put through the model in updates; whoever reads it sets it back."""
+        """Tokens put through the model in updates; whoever reads it sets it back."""
+        self.counts = strategy.sequence_group.rank == 0
+        """Whether this rank measures what its sequence group does, which must count once."""
         self.loss_agg = config.algorithm.loss_agg or ESTIMATORS[config.algorithm.advantage_estimator].loss_agg
 
     def step(self, experiences: Sequence[Experience], kl_coef: float) -> dict[str, float]:
@@ -54,7 +60,8 @@ class PolicyUpdate:
         totals = torch.tensor([len(experiences), n_tokens], dtype=torch.float64)
         n_sequences, n_tokens_all = self.strategy.all_reduce(totals, "sum").tolist()
         stats = StatsAccumulator(self.strategy.device)
-        batches = self._micro_batches(experiences)
+        together, _ = group_experiences(experiences, self.strategy)
+        batches = self._micro_batches(together)
         for i, batch in enumerate(batches, 1):
             self._micro_step(batch, n_sequences, n_tokens_all, kl_coef, stats, last=i == len(batches))
         learning_rate = self.optimizer.param_groups[0]["lr"]
@@ -70,6 +77,7 @@ class PolicyUpdate:
             prompts_of(self.actor, experiences),
             max_sequences=self.config.batch.micro_train_batch_size,
             max_tokens=budget,
+            packed=self.actor.packs_rows,
         )
         agreed = agree_on_count(batches, lambda n: int(self.strategy.all_reduce_number(n, "max")))
         return [[experiences[i] for i in batch] for batch in agreed]
@@ -87,9 +95,14 @@ class PolicyUpdate:
         """Forward and backward of one micro-batch; an empty one adds zero but joins every collective."""
         algorithm = self.config.algorithm
         batch = collate(
-            experiences, self.pad_token_id, self.strategy.device, share_prompts=self.actor.shares_prompts
+            experiences,
+            self.pad_token_id,
+            self.strategy.device,
+            share_prompts=self.actor.shares_prompts,
+            pack=self.actor.packs_rows,
         )
-        self.forwarded_tokens += batch.n_tokens
+        if self.counts:
+            self.forwarded_tokens += batch.n_tokens
         mask = batch.mask
         flat_logprobs, flat_entropy = self.actor(batch, entropy_grad=algorithm.entropy_coef > 0)
         logprobs, entropy = batch.unflatten(flat_logprobs), batch.unflatten(flat_entropy)
@@ -116,7 +129,8 @@ class PolicyUpdate:
             n_tokens=n_tokens,
             generate_max_len=generate_max_len(self.config),
         )
-        policy_loss = (token_loss.detach() * weights).sum()
+        counted = mask & self.counts
+        policy_loss = (token_loss.detach() * weights * counted).sum()
         kl = None
         if algorithm.init_kl_coef > 0:
             reference = pad_rows([present(e.ref_logprobs) for e in experiences], mask)
@@ -129,7 +143,7 @@ class PolicyUpdate:
         add_policy_stats(
             stats,
             policy,
-            mask,
+            counted,
             policy_loss=policy_loss,
             logprobs=logprobs,
             old_logprobs=old,

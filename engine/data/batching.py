@@ -9,25 +9,59 @@ def make_micro_batches(
     *,
     max_sequences: int | None = None,
     max_tokens: int | None = None,
+    packed: bool = False,
 ) -> list[list[int]]:
     """Split sequences into micro-batches of similar length, longest first.
 
-    With `max_tokens`, a micro-batch holds at most that many tokens once padded (one longer sequence makes
-    a micro-batch by itself); otherwise at most `max_sequences` sequences. Longest first makes micro-batch
-    k weigh about the same on every rank and meets an out-of-memory error at once rather than late.
-    Sequences with the same entry in `groups` follow each other, a group placed by its longest sequence.
+    With `max_tokens`, a micro-batch holds at most that many tokens, counted without padding if rows are
+    `packed` and with it if not (one longer sequence makes a micro-batch by itself), and all of them about
+    the same; otherwise at most `max_sequences` sequences. Longest first makes micro-batch k weigh about the
+    same on every rank and meets an out-of-memory error at once rather than late. Sequences with the same
+    entry in `groups` follow each other, a group placed by its longest sequence.
     """
+    order = _order(lengths, groups)
+    if not max_tokens:
+        size = max_sequences or max(1, len(order))
+        return [order[start : start + size] for start in range(0, len(order), size)]
+    weigh = _real_tokens if packed else _padded_tokens
+    return _evened([(i, lengths[i]) for i in order], max_tokens, weigh)
+
+
+Weigh = Callable[[Sequence[int]], int]
+
+
+def _real_tokens(lengths: Sequence[int]) -> int:
+    return sum(lengths)
+
+
+def _padded_tokens(lengths: Sequence[int]) -> int:
+    return max(lengths) * len(lengths)
+
+
+def _evened(sequences: Sequence[tuple[int, int]], max_tokens: int, weigh: Weigh) -> list[list[int]]:
+    """The fewest micro-batches within `max_tokens`, cut at the smallest budget that needs no more of them."""
+    fewest = _filled(sequences, max_tokens, weigh)
+    low, high = 0, max_tokens
+    while high - low > 1:
+        middle = (low + high) // 2
+        if len(_filled(sequences, middle, weigh)) > len(fewest):
+            low = middle
+        else:
+            high = middle
+    return _filled(sequences, high, weigh)
+
+
+def _filled(sequences: Sequence[tuple[int, int]], max_tokens: int, weigh: Weigh) -> list[list[int]]:
+    """One micro-batch filled after another, from (index, length) in the order given."""
     batches: list[list[int]] = []
-    widest = 0
-    for i in _order(lengths, groups):
-        count = len(batches[-1]) + 1 if batches else 0
-        widest = max(widest, lengths[i])
-        fits = widest * count <= max_tokens if max_tokens else not max_sequences or count <= max_sequences
-        if batches and fits:
+    held: list[int] = []
+    for i, length in sequences:
+        if batches and weigh([*held, length]) <= max_tokens:
             batches[-1].append(i)
+            held.append(length)
         else:
             batches.append([i])
-            widest = lengths[i]
+            held = [length]
     return batches
 
 

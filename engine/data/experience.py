@@ -1,12 +1,13 @@
 """One `Experience` per response, of variable length, and the micro-batch built from several."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from engine.data.prompt_layout import PromptLayout, lay_out
+from engine.data.prompt_layout import PromptLayout, lay_out, row_positions
 
 WORTH_SHARING = 0.25
 """Accelerators are slower at attention with a mask than without; fewer tokens must pay for it."""
@@ -34,14 +35,17 @@ class MicroBatch:
     """Token ids for one forward pass, and where its log-probabilities are.
 
     `mask` [B, T] marks response tokens; `positions` [N] indexes the flattened hidden states that predict the
-    `targets` [N], the response tokens in row order. `input_ids` is [1, tokens] with a `layout` that shares
-    prompts; without one it is [B, S], padded on the right, where causal attention never sees padding.
+    `targets` [N], the response tokens in row order. `input_ids` is [B, S], padded on the right, where causal
+    attention never sees padding; or [1, tokens], one row without padding. Then `position_ids` [1, tokens] say
+    where each token stands in its sequence, and `layout`, for models that take one, who sees whom; to others
+    the restarting positions say it.
     """
 
     input_ids: Tensor
     mask: Tensor
     positions: Tensor
     targets: Tensor
+    position_ids: Tensor | None = None
     layout: PromptLayout | None = None
     n_tokens: int = 0
     """Tokens that are forwarded, without padding."""
@@ -53,76 +57,118 @@ class MicroBatch:
 
 
 def collate(
-    experiences: Sequence[Experience], pad_token_id: int, device: torch.device, *, share_prompts: bool
+    experiences: Sequence[Experience],
+    pad_token_id: int,
+    device: torch.device,
+    *,
+    share_prompts: bool,
+    pack: bool = False,
 ) -> MicroBatch:
     """The micro-batch of some responses. None at all gives a token of padding and an empty mask.
 
     The last token of a response predicts nothing, so it is not forwarded. `share_prompts`: the model can take
-    a `layout`; it gets one where that pays.
+    a `layout`, and where that pays, each prompt is in it once. Else `pack` makes one row of all sequences.
     """
-    if not experiences:
-        one, nothing = torch.full((1, 1), pad_token_id), torch.zeros(0, dtype=torch.long)
-        return _on(device, one, torch.zeros(1, 1, dtype=torch.bool), nothing, nothing)
-    mask = torch.zeros(len(experiences), max(len(e.response_ids) for e in experiences), dtype=torch.bool)
+    mask = torch.zeros(
+        max(1, len(experiences)), max((len(e.response_ids) for e in experiences), default=1), dtype=torch.bool
+    )
     for row, e in enumerate(experiences):
         mask[row, : len(e.response_ids)] = True
-    targets = torch.tensor([token for e in experiences for token in e.response_ids])
-    if share_prompts and (device.type == "cpu" or _saved_share(experiences) >= WORTH_SHARING):
-        return _shared(experiences, mask, targets, device)
-    width = max(len(e) for e in experiences) - 1
-    input_ids = torch.full((len(experiences), width), pad_token_id)
-    positions: list[int] = []
-    for row, e in enumerate(experiences):
-        input_ids[row, : len(e) - 1] = torch.tensor([*e.prompt_ids, *e.response_ids[:-1]])
-        first = row * width + len(e.prompt_ids) - 1
-        positions += range(first, first + len(e.response_ids))
-    n_tokens = sum(len(e) - 1 for e in experiences)
-    return _on(device, input_ids, mask, torch.tensor(positions), targets, None, n_tokens)
+    if not experiences:
+        tokens = _Tokens(torch.full((1, 1), pad_token_id), torch.zeros(0, dtype=torch.long))
+    elif share_prompts and _sharing_pays(experiences, device):
+        tokens = _shared(experiences, device)
+    elif pack:
+        tokens = _packed(experiences, device, with_layout=share_prompts)
+    else:
+        tokens = _padded(experiences, pad_token_id)
+    targets = torch.tensor([token for e in experiences for token in e.response_ids], dtype=torch.long)
+    return MicroBatch(
+        tokens.input_ids.to(device),
+        mask.to(device),
+        tokens.positions.to(device),
+        targets.to(device),
+        None if tokens.position_ids is None else tokens.position_ids.to(device),
+        tokens.layout,
+        tokens.count,
+    )
 
 
-def _saved_share(experiences: Sequence[Experience]) -> float:
-    """Share of the tokens that need no forward when each prompt has one."""
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """The part of a micro-batch that depends on how its tokens are arranged, on the CPU but for `layout`."""
+
+    input_ids: Tensor
+    positions: Tensor
+    count: int = 0
+    position_ids: Tensor | None = None
+    layout: PromptLayout | None = None
+
+
+def _sharing_pays(experiences: Sequence[Experience], device: torch.device) -> bool:
     prompts = {e.prompt_ids for e in experiences}
     repeated = sum(len(e.prompt_ids) for e in experiences) - sum(map(len, prompts))
-    return repeated / sum(map(len, experiences))
+    if device.type == "cpu":
+        return repeated > 0
+    return repeated / sum(map(len, experiences)) >= WORTH_SHARING
 
 
-def _shared(
-    experiences: Sequence[Experience], mask: Tensor, targets: Tensor, device: torch.device
-) -> MicroBatch:
+def _padded(experiences: Sequence[Experience], pad_token_id: int) -> _Tokens:
+    """One row for each sequence."""
+    width = max(len(e) for e in experiences) - 1
+    input_ids = torch.full((len(experiences), width), pad_token_id)
+    for row, e in enumerate(experiences):
+        input_ids[row, : len(e) - 1] = torch.tensor(_forwarded(e))
+    starts = range(0, width * len(experiences), width)
+    return _Tokens(input_ids, _predicting(experiences, starts), sum(len(e) - 1 for e in experiences))
+
+
+def _packed(experiences: Sequence[Experience], device: torch.device, *, with_layout: bool) -> _Tokens:
+    """One sequence after another."""
+    lengths = [len(e) - 1 for e in experiences]
+    starts = [0, *itertools.accumulate(lengths)][:-1]
+    return _Tokens(
+        torch.tensor([[token for e in experiences for token in _forwarded(e)]]),
+        _predicting(experiences, starts),
+        sum(lengths),
+        row_positions(lengths),
+        lay_out(lengths, [], [], device) if with_layout else None,
+    )
+
+
+def _forwarded(e: Experience) -> list[int]:
+    return [*e.prompt_ids, *e.response_ids[:-1]]
+
+
+def _predicting(experiences: Sequence[Experience], starts: Iterable[int]) -> Tensor:
+    """Where the tokens are that predict responses, if the sequences start at `starts`."""
+    first = [start + len(e.prompt_ids) - 1 for e, start in zip(experiences, starts, strict=True)]
+    return torch.cat(
+        [torch.arange(len(e.response_ids)) + at for e, at in zip(experiences, first, strict=True)]
+    )
+
+
+def _shared(experiences: Sequence[Experience], device: torch.device) -> _Tokens:
     """Every distinct prompt once, then the responses."""
     rows = {prompt: row for row, prompt in enumerate(dict.fromkeys(e.prompt_ids for e in experiences))}
     tokens = [token for prompt in rows for token in prompt]
-    ends = {}
-    end = 0
-    for prompt in rows:
-        end += len(prompt)
-        ends[prompt] = end - 1
+    last = dict(zip(rows, (end - 1 for end in itertools.accumulate(map(len, rows))), strict=True))
     positions: list[int] = []
     for e in experiences:
-        positions.append(ends[e.prompt_ids])
+        positions.append(last[e.prompt_ids])
         positions += range(len(tokens), len(tokens) + len(e.response_ids) - 1)
         tokens += e.response_ids[:-1]
-    layout = lay_out(
+    parts = (
         [len(prompt) for prompt in rows],
         [len(e.response_ids) - 1 for e in experiences],
         [rows[e.prompt_ids] for e in experiences],
-        device,
     )
-    return _on(device, torch.tensor([tokens]), mask, torch.tensor(positions), targets, layout, len(tokens))
-
-
-def _on(
-    device: torch.device,
-    input_ids: Tensor,
-    mask: Tensor,
-    positions: Tensor,
-    targets: Tensor,
-    layout: PromptLayout | None = None,
-    n_tokens: int = 0,
-) -> MicroBatch:
-    return MicroBatch(
-        input_ids.to(device), mask.to(device), positions.to(device), targets.to(device), layout, n_tokens
+    return _Tokens(
+        torch.tensor([tokens]),
+        torch.tensor(positions),
+        len(tokens),
+        row_positions(*parts),
+        lay_out(*parts, device),
     )
 
 

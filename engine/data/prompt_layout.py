@@ -1,7 +1,8 @@
-"""Where tokens stand in a micro-batch in which the responses of a group share one copy of their prompt.
+"""Where tokens stand in a micro-batch that is one row: prompts, and the responses that share them.
 
 GRPO trains n responses to the same prompt. Forwarding the prompt n times is work done n times, so the tokens
-of a micro-batch are laid out once: every distinct prompt, then every response, without padding.
+of a micro-batch are laid out once: every distinct prompt, then every response, without padding. Sequences
+that share nothing stand there whole, as prompts without responses.
 """
 
 from collections.abc import Sequence
@@ -12,20 +13,40 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class PromptLayout:
-    """Where the tokens of G distinct prompts (up to P long) and B responses (up to T long) stand.
+class Stretches:
+    """The same for kernels that take stretches of any length: consecutive tokens, and the keys they see.
 
-    `position_ids` [1, N]; `prompts` [G, P] and `responses` [B, T] are indices into the N tokens, 0 where
-    there is none; `owner` [B] is each response's prompt; `mask` [B, 1, T, P + T] is what response tokens may
-    look at; `restore` [N] finds each token among the G·P + B·T padded places.
+    Stretch s has the tokens `query_ends[s]` … `query_ends[s + 1]` and the keys `key_ends[s]` …
+    `key_ends[s + 1]` (both int32 [S + 1]); its last token sees all its keys, each one before sees one less.
+    `keys` [K] are indices into the N tokens, None where the keys are the tokens themselves.
     """
 
-    position_ids: Tensor
+    keys: Tensor | None
+    query_ends: Tensor
+    key_ends: Tensor
+    longest_query: int
+    longest_key: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLayout:
+    """Where the N tokens of G distinct prompts (up to P long) and B responses (up to T long) stand.
+
+    `prompts` [G, P] and `responses` [B, T] are indices into the N tokens, 0 where there is none; `owner` [B]
+    is each response's prompt; `mask` [B, 1, T, P + T] is what response tokens may look at; `restore` [N]
+    finds each token among the G·P + B·T padded places.
+    """
+
     prompts: Tensor
     responses: Tensor
     owner: Tensor
     mask: Tensor
     restore: Tensor
+    stretches: Stretches
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.restore)
 
 
 def lay_out(
@@ -36,25 +57,31 @@ def lay_out(
     owners = torch.tensor(owner, dtype=torch.long)
     prompts, prompt_mask = _places(plen, start=0)
     responses, response_mask = _places(rlen, start=int(plen.sum()))
-    width, length = prompt_mask.shape[1], response_mask.shape[1]
-    position_ids = torch.cat(
-        [
-            torch.arange(width).expand_as(prompts)[prompt_mask],
-            (torch.arange(length) + plen[owners, None])[response_mask],
-        ]
-    )
+    length = response_mask.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool).tril().expand(len(rlen), -1, -1)
     to_prompt = prompt_mask[owners][:, None].expand(-1, length, -1)
     restore = torch.cat([prompt_mask.flatten(), response_mask.flatten()]).nonzero().squeeze(1)
-    parts = (
-        position_ids[None],
-        prompts,
-        responses,
-        owners,
-        torch.cat([to_prompt, causal], dim=-1)[:, None],
-        restore,
+    mask = torch.cat([to_prompt, causal], dim=-1)[:, None]
+    return PromptLayout(
+        prompts.to(device),
+        responses.to(device),
+        owners.to(device),
+        mask.to(device),
+        restore.to(device),
+        _stretches(plen, rlen, owners, device),
     )
-    return PromptLayout(*(part.to(device) for part in parts))
+
+
+def row_positions(
+    prompt_lengths: Sequence[int], response_lengths: Sequence[int] = (), owner: Sequence[int] = ()
+) -> Tensor:
+    """Position of every token [1, N] in its sequence, in the order of `lay_out`."""
+    prompts = [torch.arange(length) for length in prompt_lengths]
+    responses = [
+        torch.arange(length) + prompt_lengths[own]
+        for length, own in zip(response_lengths, owner, strict=True)
+    ]
+    return torch.cat(prompts + responses)[None]
 
 
 def _places(lengths: Tensor, start: int) -> tuple[Tensor, Tensor]:
@@ -63,6 +90,26 @@ def _places(lengths: Tensor, start: int) -> tuple[Tensor, Tensor]:
     mask = columns < lengths[:, None]
     first = start + lengths.cumsum(0) - lengths
     return torch.where(mask, first[:, None] + columns, 0), mask
+
+
+def _stretches(plen: Tensor, rlen: Tensor, owners: Tensor, device: torch.device) -> Stretches:
+    owners, rlen = owners[rlen > 0], rlen[rlen > 0]
+    queries, seen = torch.cat([plen, rlen]), torch.cat([plen, plen[owners] + rlen])
+    keys = None
+    if len(rlen):
+        prompts, prompt_mask = _places(plen, start=0)
+        responses, response_mask = _places(rlen, start=int(plen.sum()))
+        of_responses = torch.cat([prompts[owners], responses], dim=1)
+        there = torch.cat([prompt_mask[owners], response_mask], dim=1)
+        keys = torch.cat([prompts[prompt_mask], of_responses[there]]).to(device)
+    return Stretches(
+        keys, _ends(queries).to(device), _ends(seen).to(device), int(queries.max()), int(seen.max())
+    )
+
+
+def _ends(lengths: Tensor) -> Tensor:
+    """Where stretches standing one after another begin and end, int32 [S + 1]."""
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).int()
 
 
 def take(rows: Tensor, index: Tensor) -> Tensor:

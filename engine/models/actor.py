@@ -1,16 +1,22 @@
 """The policy (or reference model) as the trainer uses it: micro-batch in, log-probabilities out."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from engine.data.experience import MicroBatch
 from engine.data.prompt_layout import take
+from engine.findings import FindingsError
+from engine.models.attention_rows import FAMILIES, takes_layouts
 from engine.models.fused_logprobs import fuse_head
 from engine.models.logit_transform import LogitTransform
 from engine.models.logprobs import chunked_logprobs
+from engine.models.packing import check_packing
 from engine.models.patches import apply_patches
-from engine.models.shared_prompts import share_prompts
+from engine.models.sequence_parallel import SequenceParallel, unsupported
+
+if TYPE_CHECKING:  # strategies know models, so models cannot import them
+    from engine.strategy.groups import RankGroup
 
 
 class Actor(nn.Module):
@@ -21,8 +27,21 @@ class Actor(nn.Module):
     through `forward`, so that a sharding strategy's hooks see every call.
     """
 
-    def __init__(self, model: Any, *, temperature: float, chunk_size: int, fused: bool = False) -> None:
-        """Raises FindingsError (model.head-not-linear) for a head that cannot be `fused`."""
+    def __init__(
+        self,
+        model: Any,
+        *,
+        temperature: float,
+        chunk_size: int,
+        fused: bool = False,
+        packing: bool = False,
+        sequence_group: "RankGroup | None" = None,
+    ) -> None:
+        """`packing`: micro-batches are one row where they share no prompts; `sequence_group`: ranks share it.
+
+        Raises FindingsError: model.head-not-linear for a head that cannot be `fused`,
+        memory.packing-unsupported-model, parallel.sp-unsupported-model.
+        """
         super().__init__()
         self.model = model
         self.transform = LogitTransform.of(model.config, temperature)
@@ -30,12 +49,28 @@ class Actor(nn.Module):
         self.fused = fused
         if fused:
             fuse_head(model.get_output_embeddings())
-        self.shares_prompts = share_prompts(model)
+        self.shares_prompts = takes_layouts(model)
+        self.sequence: SequenceParallel | None = None
+        if sequence_group is not None and sequence_group.size > 1:
+            if not self.shares_prompts:
+                raise FindingsError([unsupported(model.config, sequence_group.size, sorted(FAMILIES))])
+            self.sequence = SequenceParallel(sequence_group)
+        elif packing:
+            check_packing(model.config)
+        self.packs_rows = packing or self.sequence is not None
         apply_patches(model)
         disable_dropout(model)
 
     def forward(self, batch: MicroBatch, *, entropy_grad: bool = False) -> tuple[Tensor, Tensor]:
         """Log-probabilities at the sampling temperature and entropies, both [N] over response tokens."""
+        if self.sequence is None or batch.layout is None:
+            return self._scores(batch, entropy_grad)
+        part, mine = self.sequence.slice_of(batch)
+        logprobs, entropy = self._scores(part, entropy_grad)
+        n_targets = len(batch.targets)
+        return self.sequence.whole(logprobs, mine, n_targets), self.sequence.whole(entropy, mine, n_targets)
+
+    def _scores(self, batch: MicroBatch, entropy_grad: bool) -> tuple[Tensor, Tensor]:
         hidden = take(self._hidden(batch).flatten(0, 1), batch.positions)
         if self.fused:
             head = self.model.get_output_embeddings()
@@ -46,8 +81,10 @@ class Actor(nn.Module):
 
     def _hidden(self, batch: MicroBatch) -> Tensor:
         extra: dict[str, Any] = {}
+        if batch.position_ids is not None:
+            extra = {"position_ids": batch.position_ids}
         if batch.layout is not None:
-            extra = {"position_ids": batch.layout.position_ids, "prompt_layout": batch.layout}
+            extra |= {"prompt_layout": batch.layout, "sequence_parallel": self.sequence}
         hidden: Tensor = self.model.base_model(
             input_ids=batch.input_ids, use_cache=False, **extra
         ).last_hidden_state
