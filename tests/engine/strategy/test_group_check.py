@@ -74,7 +74,10 @@ def test_a_rank_that_meets_nobody_is_told(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": str(REPOSITORY),
-        **{"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"},
+        "RANK": "1",
+        "WORLD_SIZE": "4",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "9",
     }
     result = subprocess.run(
         [sys.executable, str(PROGRAM), str(tmp_path), "all_well", "-1"],

@@ -63,6 +63,20 @@ def test_error_about_a_lost_peer_does_not_hide_the_kill(run: RunDir) -> None:
     assert outcome.explain(run, 1, KILLED_1).cause.startswith("rank 1: killed by SIGKILL")
 
 
+def test_waiting_in_vain_does_not_hide_the_kill(run: RunDir) -> None:
+    finding = Finding("parallel.rank-missing", "error", "Rank 1 did not come within 60 s.")
+    record(run, 0, 1.0, "FindingsError", "…", findings=(finding,))
+    assert outcome.explain(run, 1, KILLED_1).cause.startswith("rank 1: killed by SIGKILL")
+    record(run, 2, 2.0, "ValueError", "bad")
+    assert outcome.explain(run, 1, "").cause == "rank 2: exit code 1: ValueError: bad"
+
+
+def test_a_failed_collective_comes_after_its_cause(run: RunDir) -> None:
+    record(run, 0, 1.0, "CollectiveError", "all_reduce over world failed after 0.1 s: Connection closed")
+    record(run, 1, 2.0, "ValueError", "bad")
+    assert outcome.explain(run, 1, "").cause == "rank 1: exit code 1: ValueError: bad"
+
+
 def test_own_error_comes_before_its_consequences(run: RunDir) -> None:
     record(run, 1, 5.0, "DistBackendError", "NCCL error")
     record(run, 0, 7.0, "ValueError", "bad\nmore")
