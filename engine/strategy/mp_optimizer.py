@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
+from torch.optim.adamw import adamw
 
 from engine.checkpoint.access import InPlace
 from engine.checkpoint.tensors import MODEL, OPTIMIZER, allocate_moments
@@ -44,7 +45,7 @@ class MixedPrecisionAdamW(Optimizer):
         for group in self.param_groups:
             trained = [p for p in group["params"] if p.grad is not None]
             states = [self._state(p) for p in trained]
-            torch.optim.adamw.adamw(
+            adamw(
                 [_local(state["master"]) for state in states],
                 [_local(p.grad).float() for p in trained],
                 [_local(state["exp_avg"]) for state in states],

@@ -1,9 +1,10 @@
 """One model under DeepSpeed ZeRO. All that is particular to the library is in this file."""
 
+import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import torch
@@ -62,17 +63,15 @@ class ZeroEngine:
             self.set_weight(parameter, value)
 
     def _start(self, model: nn.Module, settings: dict[str, Any], device: torch.device) -> Any:
-        if self.stage < 3:
-            wrapped = _Wrapped(model)
-            engine, *_ = self._deepspeed.initialize(model=wrapped, optimizer=self.optimizer, config=settings)
-        else:
-            with _head_hidden(model) as head:
-                wrapped = _Wrapped(model, gathered=head.parameters())
+        with _head_hidden(model) if self.stage == 3 else nullcontext() as head:
+            wrapped = _Wrapped(model, gathered=head.parameters() if head else ())
+            if self.stage == 3:
                 # Partitioned one by one on their way to the device: the whole never has to fit.
                 self._deepspeed.zero.Init(module=wrapped, config_dict_or_path=settings)
-                for module in model.modules():
-                    for name, buffer in module.named_buffers(recurse=False):
-                        setattr(module, name, buffer.to(device))
+                _move_buffers(model, device)
+            with redirect_stdout(
+                io.StringIO()
+            ):  # with ZeRO 1 in bfloat16 it prints how much memory is in use
                 engine, *_ = self._deepspeed.initialize(
                     model=wrapped, optimizer=self.optimizer, config=settings
                 )
@@ -209,6 +208,12 @@ def _head_hidden(model: nn.Module) -> Iterator[nn.Module]:
         yield head
     finally:
         inner.set_output_embeddings(head)
+
+
+def _move_buffers(model: nn.Module, device: torch.device) -> None:
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(device))
 
 
 def _piece(parameter: Any, value: Tensor) -> Tensor:
