@@ -132,6 +132,8 @@ def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Pl
         temperature=config.rollout.temperature,
         chunk_size=config.memory.chunk_size,
         fused=config.memory.fused_linear_logprob,
+        packing=config.memory.packing_samples,
+        sequence_group=strategy.sequence_group,
     )
     model = source.load(torch.float32)
     if config.memory.gradient_checkpointing:

@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from engine.config.sections import RunConfig
 from engine.findings import Finding, FindingsError, Fix
+from engine.models.attention import Attention, choose_attention
 from engine.strategy import Strategy
 from engine.toy.model import ensure_model
 
@@ -31,10 +32,12 @@ class ModelSource:
     eos_token_ids: tuple[int, ...]
     pad_token_id: int
     trust_remote_code: bool
+    attention: Attention
 
-    def load(self, dtype: torch.dtype) -> Any:
-        """A new copy of the model in `dtype`, in host memory, with SDPA wherever the family has it.
+    def load(self, dtype: torch.dtype, *, flash: bool = True) -> Any:
+        """A new copy of the model in `dtype`, in host memory, with the chosen `attention`.
 
+        `flash`: flash-attention will do, if it was chosen; false for use with masks that it cannot take.
         Raises FindingsError (model.not-loadable, model.missing-weights).
         """
         try:
@@ -42,6 +45,7 @@ class ModelSource:
                 self.name,
                 dtype=dtype,
                 trust_remote_code=self.trust_remote_code,
+                attn_implementation=self.attention.name if flash else self.attention.plain,
                 output_loading_info=True,
             )
         except _REFUSALS as error:
@@ -70,7 +74,7 @@ def recompute_activations(model: Any) -> None:
 def load_source(config: RunConfig, strategy: Strategy, progress: Callable[[str], None]) -> ModelSource:
     """Resolve `model.pretrain`, making the toy model first if it is one. Collective.
 
-    Raises FindingsError (model.not-loadable) with what the library said.
+    Raises FindingsError: model.not-loadable with what the library said, and as `choose_attention`.
     """
     disable_progress_bar()
     name = config.model.pretrain
@@ -82,10 +86,11 @@ def load_source(config: RunConfig, strategy: Strategy, progress: Callable[[str],
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust)
         generation = _generation_config(name, model_config)
         eos = _eos_token_ids(generation, tokenizer)
+        attention = choose_attention(config, model_config, strategy.device)
     except _REFUSALS as error:
         raise FindingsError([_not_loadable(name, error)]) from error
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos[0]
-    return ModelSource(name, model_config, generation, tokenizer, eos, pad, trust)
+    return ModelSource(name, model_config, generation, tokenizer, eos, pad, trust, attention)
 
 
 def _toy_folder(name: str, strategy: Strategy, progress: Callable[[str], None]) -> Path:

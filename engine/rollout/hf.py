@@ -164,7 +164,7 @@ class HFEngine:
 def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> HFEngine:
     """The engine of this rank on its own copy of the model."""
     return HFEngine(
-        source.load(strategy.compute_dtype).to(strategy.device),
+        source.load(strategy.compute_dtype, flash=False).to(strategy.device),
         eos_token_ids=source.eos_token_ids,
         pad_token_id=source.pad_token_id,
         max_batch=config.batch.micro_rollout_batch_size,

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -21,7 +22,8 @@ def folder(tmp_path: Path) -> Path:
 
 def source_of(folder: Path) -> ModelSource:
     config = RunConfig.model_validate({"model": {"pretrain": str(folder)}})
-    return load_source(config, cast(Any, None), print)  # ranks matter to toy models only
+    ranks = cast(Any, SimpleNamespace(device=torch.device("cpu")))  # more of them matters to toy models only
+    return load_source(config, ranks, print)
 
 
 def finding_of(folder: Path) -> str:
