@@ -94,7 +94,9 @@ def _record(error: BaseException, run_dir: Path, exit_code: int, findings: tuple
 def _write(path: Path, record: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.encode(record))
+        part = path.with_suffix(".part")  # torchrun may end this rank before the last byte
+        part.write_bytes(msgspec.json.encode(record))
+        part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             print(f"could not record the failure in {path}: {error}", file=sys.stderr)

@@ -83,7 +83,7 @@ def test_torchrun_ends_soon_with_the_traceback_of_the_rank_that_failed(tmp_path:
     assert process.returncode != 0 and took < WITHIN_S, output
     errors = [
         msgspec.json.decode(file.read_bytes(), type=RankError)
-        for file in (tmp_path / "run" / "errors").iterdir()
+        for file in (tmp_path / "run" / "errors").glob("rank-*.json")
     ]
     first = min(errors, key=lambda error: error.t)
     assert first.rank == FAILING and "in score" in first.traceback

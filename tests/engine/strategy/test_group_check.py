@@ -23,7 +23,7 @@ def findings(run_dir: Path) -> dict[int, Finding]:
     """The finding of each rank that recorded one."""
     records = [
         msgspec.json.decode(file.read_bytes(), type=RankError)
-        for file in sorted((run_dir / "errors").iterdir())
+        for file in sorted((run_dir / "errors").glob("rank-*.json"))
     ]
     return {record.rank: record.findings[0] for record in records if record.findings}
 
