@@ -25,18 +25,15 @@ class GroupChecks:
         Raises FindingsError: `parallel.rank-missing` when a rank does not come within the timeout,
         `parallel.group-wrong` when a group does not connect the ranks that it should.
         """
-        if not dist.is_initialized() or dist.get_world_size() == 1:
-            return
         for group in list(distributed_c10d._world.pg_map):
-            if group.group_name not in self._checked:
+            ranks = dist.get_process_group_ranks(group)
+            if len(ranks) > 1 and group.group_name not in self._checked:
                 self._checked.add(group.group_name)
-                self._check(group)
+                self._check(group, ranks)
 
-    def _check(self, group: dist.ProcessGroup) -> None:
-        distributed_c10d._set_pg_timeout(
-            self.timeout, group
-        )  # libraries take the default of 10 or 30 minutes
-        ranks = dist.get_process_group_ranks(group)
+    def _check(self, group: dist.ProcessGroup, ranks: Sequence[int]) -> None:
+        # Libraries take the default of 10 or 30 minutes.
+        distributed_c10d._set_pg_timeout(self.timeout, group)
         store = distributed_c10d._get_default_store()
         wait_for_all(store, f"group-{group.group_name}", ranks, self.rank, self.timeout)
         reached = [kind.type for kind in group._device_types]  # NCCL alone moves nothing in host memory
