@@ -7,6 +7,7 @@ on timing (asynchronous scheduling) is off, and each call begins from the same s
 
 import math
 import os
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> VLLMEng
     sleeps = config.rollout.enable_engine_sleep and strategy.device.type == "cuda"
     if config.rollout.enable_engine_sleep and not sleeps:
         strategy.print(render(_no_sleep(strategy.device)))
-    with undisturbed(), environment(_environment(strategy)):
+    with undisturbed(), environment(_environment(strategy)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # vLLM's own, of no use to who starts a run
         run = os.environ.get("MASTER_PORT", str(os.getpid()))
         from vllm import LLM
 
@@ -221,12 +223,17 @@ def _load(model: Any, named: Iterable[tuple[str, Tensor]], model_config: Any) ->
     from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
     latest = "no parameter"
+    broken: list[Exception] = []
 
     def watched() -> Iterator[tuple[str, Tensor]]:
         nonlocal latest
-        for name, tensor in named:
-            latest = f"{name} {tuple(tensor.shape)}"
-            yield name, tensor
+        try:
+            for name, tensor in named:
+                latest = f"{name} {tuple(tensor.shape)}"
+                yield name, tensor
+        except Exception as error:  # of whoever gathers the weights
+            broken.append(error)
+            raise
 
     tied = _tied_names(model)
     _forget_packed_experts(model)
@@ -237,6 +244,8 @@ def _load(model: Any, named: Iterable[tuple[str, Tensor]], model_config: Any) ->
         twins = {name for names in tied if names & loaded for name in names - loaded}
         missing = expected - loaded - twins | _incomplete(model)
     except (ValueError, KeyError, IndexError, AssertionError, RuntimeError) as error:
+        if error in broken:
+            raise
         return [f"{latest} is not accepted: {error or type(error).__name__}"]
     finally:
         finalize_layerwise_reload(model, model_config)

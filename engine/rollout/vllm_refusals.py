@@ -26,12 +26,11 @@ def explain(error: Exception, rollout: RolloutSection, device: torch.device) -> 
     by_size = rollout.engine_kv_cache_gb is not None or device.type == "cpu"
     if match := CACHE_TOO_SMALL.search(text):
         needed, there = float(match[2]), float(match[3])
-        words = f"one sequence of max_len = {rollout.max_len} needs {needed:g} GiB of KV cache, {there:g} are there"
+        words = f"the KV cache of one sequence takes {needed:g} GiB, {there:g} GiB are there"
         more = _larger_cache(needed) if by_size else _larger_share(rollout)
         longest = LONGEST.search(text)
-        return _out_of_memory(
-            words, rollout, text, more, _shorter(longest and int(longest[1])), _more_ranks(rollout)
-        )
+        shorter = _shorter(int(longest[1]) if longest else None)
+        return _out_of_memory(words, rollout, text, more, shorter, _more_ranks(rollout))
     if match := TOO_LITTLE_FREE.search(text):
         free, total = float(match[1]), float(match[2])
         words = f"only {free:g} of {total:g} GiB are free"
@@ -47,8 +46,11 @@ def explain(error: Exception, rollout: RolloutSection, device: torch.device) -> 
             "an allocation failed",
             rollout, text, _more_ranks(rollout), _smaller_share(rollout.engine_mem_util / 2), _shorter(None),
         )  # fmt: skip
-    if isinstance(error, ValueError | NotImplementedError):
-        return _unsupported(text)
+    on_cpu_in_fp8 = (
+        device.type == "cpu" and rollout.engine_quantization is not None
+    )  # its kernels are not there
+    if on_cpu_in_fp8 or isinstance(error, ValueError | NotImplementedError):
+        return _unsupported(text, rollout)
     return None
 
 
@@ -76,13 +78,19 @@ def _beyond_context(longest: int, rollout: RolloutSection) -> Finding:
     )
 
 
-def _unsupported(text: str) -> Finding:
+def _unsupported(text: str, rollout: RolloutSection) -> Finding:
+    quantization = rollout.engine_quantization
+    plain = Fix("Keep the engine's weights as they are.", set={"rollout.engine_quantization": None})
     return Finding(
         id="engine.unsupported-model",
         severity="error",
-        cause="vllm cannot run this model with these settings",
+        cause="vllm cannot run this model"
+        + (f" with engine_quantization = {quantization}" if quantization else ""),
         evidence=_first_lines(text),
-        fixes=(Fix("Sample with transformers.", set={"rollout.engine_type": "hf"}),),
+        fixes=(
+            *((plain,) if quantization else ()),
+            Fix("Sample with transformers.", set={"rollout.engine_type": "hf"}),
+        ),
         param="rollout.engine_type",
     )
 

@@ -49,12 +49,13 @@ def build(family: str, seed: int = 0, **changes: object) -> Any:
     config = _CONFIGS[family](**{**_SIZES, "vocab_size": len(tokenizer), **changes}, **ids)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
+    scale = 2 if family == "gemma2" else 4  # it multiplies its embeddings as well
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
             else:
-                parameter.mul_(4)
+                parameter.mul_(scale)
     return model.eval()
 
 
