@@ -1,7 +1,7 @@
-"""Optimizer steps on a fixed global batch, however many ranks there are; rank 0 saves what came out.
+"""Optimizer steps on a fixed global batch, however many ranks there are; several cases in one start.
 
-Arguments: output file, and as JSON `Options`. The output has `metrics` by step, `weights` as a rollout engine
-gets them, and `state`: all tensors that a checkpoint has, whole.
+Arguments: a folder, and as JSON the `Case` of each name. Rank 0 leaves `NAME.pt` in the folder with `metrics`
+by step, `weights` as a rollout engine gets them, and `state`: all tensors of a checkpoint, whole.
 """
 
 import json
@@ -33,81 +33,86 @@ TOTAL_STEPS = 3
 
 
 @dataclass
-class Options:
-    """What to train on, and how it is dealt to ranks and micro-batches."""
+class Case:
+    """A configuration, and how the batch is dealt to ranks and micro-batches."""
 
-    micro: int
+    micro: int = 2
     budget: int = 0
     """Token budget of a micro-batch; 0: none."""
     how: str = "even"
     """How responses are dealt to ranks: `even` or `uneven`."""
     family: str = "qwen2"
+    until: int = TOTAL_STEPS
     poisoned: int = -1
     """The step whose first response has an infinite advantage."""
     resume: str = ""
     """A checkpoint to go on from."""
     save: str = ""
-    """The folder that gets a checkpoint after step `save_after`."""
-    save_after: int = 1
+    """A folder that gets a checkpoint after the first step."""
     config: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def main() -> None:
-    output, options = sys.argv[1], Options(**json.loads(sys.argv[2]))
-    config = run_config(options)
-    strategy = get_strategy(config)
-    model = tiny_model(options.family)
+    folder = Path(sys.argv[1])
+    for name, options in json.loads(sys.argv[2]).items():
+        case = Case(**options)
+        strategy = get_strategy(run_config(case))
+        result = run(case, strategy)
+        if strategy.rank == 0:
+            torch.save(result, folder / f"{name}.pt")
+
+
+def run(case: Case, strategy: Strategy) -> dict[str, Any]:
+    config = strategy.config
+    model = tiny_model(case.family)
     if config.memory.gradient_checkpointing:
         recompute_activations(model)
     actor = Actor(model, temperature=1.0, chunk_size=config.memory.chunk_size)
     assert strategy.prepare_model(actor, trainable=True) is actor
-    reference = Actor(tiny_model(options.family), temperature=1.0, chunk_size=4096)
+    reference = Actor(tiny_model(case.family), temperature=1.0, chunk_size=4096)
     strategy.prepare_model(reference, trainable=False)
+    sharded = [isinstance(p, DTensor) for p in reference.parameters()]
+    assert all(sharded) or strategy.world_size == 1, "the reference model's weights stay whole"
     optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
     scheduler = make_scheduler(optimizer, config.optim, TOTAL_STEPS)
     update = PolicyUpdate(config, strategy, actor, optimizer, scheduler, pad_token_id=0)
     first = 0
-    if options.resume:
-        state, _ = checkpoints(strategy, Path(options.resume).parent).load(
-            Path(options.resume), actor, optimizer
-        )
-        first = state["step"]
+    if case.resume:
+        path = Path(case.resume)
+        first = checkpoints(strategy, path.parent).load(path, actor, optimizer)[0]["step"]
         continue_schedule(scheduler, first)
+        strategy.maybe_offload_optimizer(optimizer)
     metrics = {}
-    for step in range(first, TOTAL_STEPS):
-        mine = share(global_experiences(step), options.how, strategy.rank, strategy.world_size)
-        if step == options.poisoned and strategy.rank == 0:
+    for step in range(first, case.until):
+        mine = share(global_experiences(step), case.how, strategy.rank, strategy.world_size)
+        if step == case.poisoned and strategy.rank == 0:
             mine[0].advantages = torch.full((len(mine[0].response_ids),), float("inf"))
         rows = compute_logprobs(reference, mine, strategy, pad_token_id=0, micro_batch_size=2)
         for e, row in zip(mine, rows, strict=True):
             e.ref_logprobs = row
-        sharded = [isinstance(p, DTensor) for p in reference.parameters()]
-        assert all(sharded) or strategy.world_size == 1, "the reference model's weights stay whole"
         strategy.maybe_load_optimizer(optimizer)
         metrics[step] = update.step(mine, kl_coef=0.1)
         strategy.maybe_offload_optimizer(optimizer)
-        if options.save and step + 1 == options.save_after:
-            made = checkpoints(strategy, Path(options.save))
-            assert made.save(step + 1, actor, optimizer, {"step": step + 1}, {})
+        if case.save and step == 0:
+            assert checkpoints(strategy, Path(case.save)).save(1, actor, optimizer, {"step": 1}, {})
     weights = {name: p.clone() for name, p in strategy.named_full_parameters(actor)}
     tensors = strategy.checkpoint_access.tensors(actor, optimizer)
     state = {name: whole(tensor).clone() for name, tensor in tensors.items()}
-    if strategy.rank == 0:
-        torch.save({"metrics": metrics, "weights": weights, "state": state}, output)
+    return {"metrics": metrics, "weights": weights, "state": state}
 
 
-def run_config(options: Options) -> RunConfig:
+def run_config(case: Case) -> RunConfig:
     sections: dict[str, dict[str, Any]] = {
         "model": {"bf16": False},
         "batch": {
-            "micro_train_batch_size": options.micro,
-            "max_tokens_per_micro_batch": options.budget or None,
+            "micro_train_batch_size": case.micro,
+            "max_tokens_per_micro_batch": case.budget or None,
         },
         "rollout": {"prompt_max_len": 16, "max_len": 32},
         "algorithm": {"init_kl_coef": 0.1},
         "optim": {"actor_learning_rate": 1e-3, "l2": 0.1},
     }
-    for section, values in options.config.items():
+    for section, values in case.config.items():
         sections.setdefault(section, {}).update(values)
     return RunConfig.model_validate(sections)
 
@@ -131,7 +136,7 @@ def global_experiences(seed: int) -> list[Experience]:
 def share(experiences: list[Experience], how: str, rank: int, world: int) -> list[Experience]:
     if world == 1 or how == "even":
         return experiences[rank::world]
-    return experiences[:1] if rank == 0 else experiences[1:]
+    return experiences[:1] if rank == 0 else experiences[rank :: world - 1]
 
 
 def checkpoints(strategy: Strategy, root: Path) -> CheckpointManager:
