@@ -16,22 +16,45 @@ from tests.engine.tiny import tiny_model
 PROGRAM = Path(__file__).parent / "programs" / "sequence_parallel_steps.py"
 
 
-def steps(path: Path, nproc: int, **config: dict[str, Any]) -> dict[str, Any]:
-    run_ranks(PROGRAM, path, json.dumps(config), nproc=nproc)
-    return torch.load(path)
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "two ranks share sequences": (2, {"parallel": {"sp_size": 2}}),
+    "recomputed activations, fused log-probs in small chunks": (
+        2,
+        {
+            "parallel": {"sp_size": 2},
+            "memory": {"gradient_checkpointing": True, "fused_linear_logprob": True, "chunk_size": 5},
+        },
+    ),
+    "token budget, packed": (
+        2,
+        {
+            "parallel": {"sp_size": 2},
+            "memory": {"packing_samples": True},
+            "batch": {"max_tokens_per_micro_batch": 40},
+        },
+    ),
+    "two pairs of ranks": (4, {"parallel": {"sp_size": 2}}),
+    "more ranks than key heads": (4, {"parallel": {"sp_size": 4}}),
+}
 
 
 @pytest.fixture(scope="module")
-def one_rank(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return steps(tmp_path_factory.mktemp("one") / "out.pt", nproc=1)
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What came out, by case, and with `one rank`."""
+    folder = tmp_path_factory.mktemp("results")
+    for nproc, cases in (
+        (1, {"one rank": {}}),
+        *((n, {name: config for name, (ranks, config) in CASES.items() if ranks == n}) for n in (2, 4)),
+    ):
+        run_ranks(PROGRAM, folder, json.dumps(cases), nproc=nproc)
+    return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return steps(tmp_path_factory.mktemp("two") / "out.pt", nproc=2, parallel={"sp_size": 2})
-
-
-def assert_same(other: dict[str, Any], one: dict[str, Any]) -> None:
+@pytest.mark.dist
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_same_log_probs_losses_norms_and_weights(case: str, results: dict[str, Any]) -> None:
+    one, other = results["one rank"], results[case]
     for theirs, ours in zip(other["metrics"], one["metrics"], strict=True):
         assert theirs == pytest.approx(ours, rel=1e-5, abs=1e-6)
     for kind, expected in one["logprobs"].items():
@@ -43,51 +66,11 @@ def assert_same(other: dict[str, Any], one: dict[str, Any]) -> None:
 
 @pytest.mark.dist
 @pytest.mark.slow
-def test_two_ranks_that_share_sequences(one_rank: dict[str, Any], two_ranks: dict[str, Any]) -> None:
-    """The same log-probs, losses, norms and weights."""
-    assert_same(two_ranks, one_rank)
-
-
-@pytest.mark.dist
-@pytest.mark.slow
-def test_each_rank_forwards_half_which_counts_once(
-    one_rank: dict[str, Any], two_ranks: dict[str, Any]
-) -> None:
-    ((alone,), (first, second)) = one_rank["tokens"], two_ranks["tokens"]
+def test_each_rank_forwards_half_which_counts_once(results: dict[str, Any]) -> None:
+    one, two = results["one rank"], results["two ranks share sequences"]
+    ((alone,), (first, second)) = one["tokens"], two["tokens"]
     assert first == second == [-(-tokens // 2) for tokens in alone]
-    assert two_ranks["counted"] == one_rank["counted"] > 0
-
-
-@pytest.mark.dist
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("nproc", "config"),
-    [
-        pytest.param(4, {"parallel": {"sp_size": 2}}, id="two pairs of ranks"),
-        pytest.param(4, {"parallel": {"sp_size": 4}}, id="more ranks than key heads"),
-        pytest.param(
-            2,
-            {
-                "parallel": {"sp_size": 2},
-                "memory": {"gradient_checkpointing": True, "fused_linear_logprob": True, "chunk_size": 5},
-            },
-            id="recomputed activations, fused log-probs in small chunks",
-        ),
-        pytest.param(
-            2,
-            {
-                "parallel": {"sp_size": 2},
-                "memory": {"packing_samples": True},
-                "batch": {"max_tokens_per_micro_batch": 40},
-            },
-            id="token budget, packed",
-        ),
-    ],
-)
-def test_other_arrangements(
-    nproc: int, config: dict[str, Any], one_rank: dict[str, Any], tmp_path: Path
-) -> None:
-    assert_same(steps(tmp_path / "out.pt", nproc, **config), one_rank)
+    assert two["counted"] == one["counted"] > 0
 
 
 def test_families_whose_attention_cannot_be_split_are_refused() -> None:

@@ -1,13 +1,15 @@
-"""Three optimizer steps on a fixed global batch whose sequences may be split over ranks; rank 0 saves.
+"""Optimizer steps whose sequences may be split over ranks; several cases in one start.
 
-Arguments: output file, and configuration as JSON {"section": {"name": value}}. The output has `metrics` by
-step, `weights`, the `logprobs` of all responses by the reference model and as `old` ones in the update, the
-`tokens` in each row that each rank put through the reference model, and how many were `counted` in updates.
+Arguments: a folder, and as JSON the configurations {"section": {"name": value}} by name. Rank 0 leaves
+`NAME.pt` in the folder for each, with `metrics` by step, `weights`, the `logprobs` of all responses by the
+reference model and as `old` ones in the update, the `tokens` in each row that each rank put through the
+reference model, and how many were `counted` in updates.
 """
 
 import json
 import random
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +29,15 @@ STEPS = 3
 
 
 def main() -> None:
-    output, config = sys.argv[1], run_config(json.loads(sys.argv[2]))
-    strategy = get_strategy(config)
+    folder = Path(sys.argv[1])
+    for name, given in json.loads(sys.argv[2]).items():
+        strategy = get_strategy(run_config(given))
+        result = run(strategy.config, strategy)
+        if strategy.rank == 0:
+            torch.save(result, folder / f"{name}.pt")
+
+
+def run(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
     actor = prepared_actor(config, strategy, trainable=True)
     reference = prepared_actor(config, strategy, trainable=False)
     optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
@@ -49,10 +58,14 @@ def main() -> None:
     weights = {name: p.clone() for name, p in strategy.named_full_parameters(actor)}
     told = strategy.all_gather_objects(tokens)
     counted = strategy.all_reduce_number(update.forwarded_tokens, "sum")
-    if strategy.rank == 0:
-        result = {"metrics": metrics, "weights": weights, "tokens": told, "counted": counted}
-        result["logprobs"] = {"reference": torch.cat(before), "old": torch.cat(written)}
-        torch.save(result, output)
+    logprobs = {"reference": torch.cat(before), "old": torch.cat(written)}
+    return {
+        "metrics": metrics,
+        "weights": weights,
+        "logprobs": logprobs,
+        "tokens": told,
+        "counted": counted,
+    }
 
 
 def run_config(given: dict[str, dict[str, Any]]) -> RunConfig:
