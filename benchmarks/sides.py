@@ -162,6 +162,7 @@ def work_ours(folder: Path, task: Task, stepper: Stepper, strategy_name: str, en
     )
     strategy = get_strategy(config)
     telemetry = Telemetry(folder / "run", strategy.rank, strategy.world_size, strategy.device)
+    strategy.watch = telemetry.collectives
     trainer = build_trainer(config, folder / "run", strategy, telemetry)
     stepper.time_rollout(trainer.maker, "generate")
     latest: dict[str, float] = {}

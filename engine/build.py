@@ -81,6 +81,7 @@ def _check(
     config: RunConfig, source: ModelSource, strategy: Strategy, n_prompts: int, *, own_reward: bool
 ) -> None:
     """All rules, now that model and data are known: errors are raised, warnings printed."""
+    strategy.print(f"attention: {source.attention.reason}")
     findings = check(
         config,
         world_size=strategy.world_size,
@@ -89,7 +90,7 @@ def _check(
         broken=REWARDS if own_reward else (),
     )
     raise_errors(findings)
-    for finding in findings:
+    for finding in (*findings, *source.attention.findings):
         strategy.print(render(finding))
 
 

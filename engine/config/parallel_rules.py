@@ -8,6 +8,7 @@ from engine.config.registry import parameters
 from engine.config.rule import Facts, Rule, finding, rule, use
 from engine.config.values import show
 from engine.findings import Finding, Fix
+from engine.models.families import FAMILIES, PACKABLE, takes_layouts
 
 FSDP, STAGE, SHARD = "parallel.fsdp", "parallel.zero_stage", "parallel.fsdp_shard_size"
 TP, SP, NPROC = "rollout.engine_tp_size", "parallel.sp_size", "parallel.nproc"
@@ -108,6 +109,48 @@ def _key_value_heads(facts: Facts) -> Iterator[Finding]:
     )
 
 
+@rule(SP)
+def _sequences_can_be_split(facts: Facts) -> Iterator[Finding]:
+    size, model = facts.config.parallel.sp_size, facts.model or {}
+    kind = model.get("model_type")
+    if size == 1 or kind is None or takes_layouts(model):
+        return
+    yield finding(
+        "parallel.sp-unsupported-model",
+        SP,
+        f"sp_size = {size}, but sequences of this {kind} model cannot be split over ranks",
+        use(SP, 1),
+        evidence=(f"can be, with full attention in every layer: {', '.join(FAMILIES)}",),
+    )
+
+
+@rule("memory.packing_samples")
+def _sequences_can_be_packed(facts: Facts) -> Iterator[Finding]:
+    kind = (facts.model or {}).get("model_type")
+    if not facts.config.memory.packing_samples or kind is None or kind in PACKABLE:
+        return
+    yield finding(
+        "memory.packing-unsupported-model",
+        "memory.packing_samples",
+        f"packing_samples = true, but sequences of a {kind} model are not known to stay apart when packed",
+        use("memory.packing_samples", False),
+        evidence=("can be packed: " + ", ".join(sorted(PACKABLE)),),
+    )
+
+
+@rule("model.flash_attn", "model.bf16")
+def _flash_attention_computes_in_bf16(facts: Facts) -> Iterator[Finding]:
+    model = facts.config.model
+    if model.flash_attn and not model.bf16:
+        yield finding(
+            "model.flash-needs-bf16",
+            "model.flash_attn",
+            "flash_attn = true, but flash-attention computes in bfloat16 and bf16 = false",
+            use("model.bf16", True),
+            use("model.flash_attn", None),
+        )
+
+
 def text_config(facts: Facts) -> dict[str, Any]:
     """The model's `config.json`, of its language model where that is nested; empty if not known."""
     model = dict(facts.model or {})
@@ -127,4 +170,7 @@ RULES: tuple[Rule, ...] = (
     _shards_divide_ranks,
     _tensor_parallel_needs_an_engine,
     _key_value_heads,
+    _sequences_can_be_split,
+    _sequences_can_be_packed,
+    _flash_attention_computes_in_bf16,
 )

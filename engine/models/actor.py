@@ -6,14 +6,12 @@ from torch import Tensor, nn
 
 from engine.data.experience import MicroBatch
 from engine.data.prompt_layout import take
-from engine.findings import FindingsError
-from engine.models.attention_rows import FAMILIES, takes_layouts
+from engine.models.attention_rows import give_layouts
 from engine.models.fused_logprobs import fuse_head
 from engine.models.logit_transform import LogitTransform
 from engine.models.logprobs import chunked_logprobs
-from engine.models.packing import check_packing
 from engine.models.patches import apply_patches
-from engine.models.sequence_parallel import SequenceParallel, unsupported
+from engine.models.sequence_parallel import SequenceParallel
 
 if TYPE_CHECKING:  # strategies know models, so models cannot import them
     from engine.strategy.groups import RankGroup
@@ -39,8 +37,8 @@ class Actor(nn.Module):
     ) -> None:
         """`packing`: micro-batches are one row where they share no prompts; `sequence_group`: ranks share it.
 
-        Raises FindingsError: model.head-not-linear for a head that cannot be `fused`,
-        memory.packing-unsupported-model, parallel.sp-unsupported-model.
+        Both need a model that allows them (`engine.models.families`), which the rules have checked. Raises
+        FindingsError (model.head-not-linear) for a head that cannot be `fused`.
         """
         super().__init__()
         self.model = model
@@ -49,14 +47,12 @@ class Actor(nn.Module):
         self.fused = fused
         if fused:
             fuse_head(model.get_output_embeddings())
-        self.shares_prompts = takes_layouts(model)
+        self.shares_prompts = give_layouts(model)
         self.sequence: SequenceParallel | None = None
         if sequence_group is not None and sequence_group.size > 1:
             if not self.shares_prompts:
-                raise FindingsError([unsupported(model.config, sequence_group.size, sorted(FAMILIES))])
+                raise ValueError(f"sequences of a {model.config.model_type} model cannot be split over ranks")
             self.sequence = SequenceParallel(sequence_group)
-        elif packing:
-            check_packing(model.config)
         self.packs_rows = packing or self.sequence is not None
         apply_patches(model)
         disable_dropout(model)

@@ -14,12 +14,11 @@ from transformers import AttentionInterface
 from engine.data.prompt_layout import PromptLayout
 from engine.models import attention_flash, attention_sdpa
 from engine.models.attention import FLASH
+from engine.models.families import takes_layouts
 from engine.models.sequence_parallel import SequenceParallel
 
 # Without "flash" in it: transformers goes by that word.
 WITH_SDPA, WITH_FLASH = "rftui_rows", "rftui_rows_varlen"
-FAMILIES = {"llama", "mistral", "qwen2", "qwen3"}
-"""Model types whose attention is plain causal attention with rotary positions; others get no layout."""
 
 
 class Kernels(Protocol):
@@ -63,14 +62,12 @@ def attend(
     return sequence_parallel.to_tokens(kernels.laid_out(query, key, value, prompt_layout, scaling)), None
 
 
-def takes_layouts(model: Any) -> bool:
+def give_layouts(model: Any) -> bool:
     """Let `model` take micro-batches with a layout, if its attention allows; says whether it does."""
-    config = model.config
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    if config.model_type not in FAMILIES or kinds != {"full_attention"} or windowed:
+    if not takes_layouts(model.config.to_dict()):
         return False
-    model.set_attn_implementation(WITH_FLASH if config._attn_implementation == FLASH else WITH_SDPA)
+    flash = model.config._attn_implementation == FLASH
+    model.set_attn_implementation(WITH_FLASH if flash else WITH_SDPA)
     return True
 
 

@@ -8,7 +8,6 @@ that its own tokens predict, so the gradients of a group add up to that of one l
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.data.experience import MicroBatch
-from engine.findings import Finding, Fix
 
 if TYPE_CHECKING:  # strategies know models, so models cannot import them
     from engine.strategy.groups import RankGroup
@@ -111,18 +109,3 @@ class _Sum(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
         return gradient, None
-
-
-def unsupported(model_config: Any, sp_size: int, supported: Sequence[str]) -> Finding:
-    """The finding for a model whose attention has no sequence-parallel form here."""
-    model_type = model_config.model_type
-    window = f" with a sliding window of {model_config.sliding_window}" if model_type in supported else ""
-    return Finding(
-        id="parallel.sp-unsupported-model",
-        severity="error",
-        cause=f"parallel.sp_size = {sp_size}, but sequences of a {model_type} model{window} cannot be split "
-        "over ranks.",
-        evidence=(f"supported, with full attention in every layer: {', '.join(supported)}",),
-        param="parallel.sp_size",
-        fixes=(Fix("keep sequences on one rank each", set={"parallel.sp_size": 1}),),
-    )

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine.findings import FindingsError
-from engine.models.actor import Actor
-from engine.strategy.groups import RankGroup
 from tests.engine.ranks import run_ranks
-from tests.engine.tiny import tiny_model
 
 PROGRAM = Path(__file__).parent / "programs" / "sequence_parallel_steps.py"
 
@@ -71,17 +67,3 @@ def test_each_rank_forwards_half_which_counts_once(results: dict[str, Any]) -> N
     ((alone,), (first, second)) = one["tokens"], two["tokens"]
     assert first == second == [-(-tokens // 2) for tokens in alone]
     assert two["counted"] == one["counted"] > 0
-
-
-def test_families_whose_attention_cannot_be_split_are_refused() -> None:
-    with pytest.raises(FindingsError) as caught:
-        Actor(
-            tiny_model("gemma2"),
-            temperature=1.0,
-            chunk_size=8,
-            sequence_group=RankGroup("sequence", (0, 1), 0, None),
-        )
-    (finding,) = caught.value.findings
-    assert (finding.id, finding.param) == ("parallel.sp-unsupported-model", "parallel.sp_size")
-    assert "gemma2" in finding.cause
-    assert "llama, mistral, qwen2, qwen3" in finding.evidence[0]

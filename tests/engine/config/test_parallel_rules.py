@@ -30,6 +30,7 @@ MISTAKES: list[tuple[str, str, dict[str, Any]]] = [
     ("memory.mp-opt-needs-bf16", "error", {"memory.use_mp_opt": True, "model.bf16": False}),
     ("parallel.shard-size-indivisible", "error", {"parallel.fsdp_shard_size": 3}),
     ("rollout.tp-needs-engine", "error", {"rollout.engine_type": "hf", "rollout.engine_tp_size": 2}),
+    ("model.flash-needs-bf16", "error", {"model.flash_attn": True, "model.bf16": False}),
     ("config.no-effect", "warning", {"model.lora_alpha": 32}),
     ("config.no-effect", "warning", {"memory.adam_offload": True, "memory.fsdp_cpu_offload": True}),
     ("config.no-effect", "warning", {"memory.ref_reward_offload": True, "algorithm.init_kl_coef": 0.0}),
@@ -58,6 +59,25 @@ def test_tensor_parallel_against_the_heads_of_the_model(size: int, fits: bool) -
     }
     ids = {f.id for f in found(values, world_size=56, model=MODEL) if f.id.startswith("parallel.tp")}
     assert ids == (set() if fits else {"parallel.tp-kv-heads"})
+
+
+def of_model(values: dict[str, Any], **model: Any) -> set[str]:
+    return {f.id for f in found({"batch.micro_train_batch_size": 1} | values, model=MODEL | model)}
+
+
+def test_sequences_are_split_only_where_attention_allows_it() -> None:
+    split = {"parallel.sp_size": 2}
+    refused = {"parallel.sp-unsupported-model"}
+    assert of_model(split, model_type="qwen2", sliding_window=4096, use_sliding_window=False) == set()
+    assert of_model(split, model_type="mistral", sliding_window=4096) == refused
+    assert of_model(split, model_type="gemma2") == refused
+    assert of_model({}, model_type="gemma2") == set()
+
+
+def test_sequences_are_packed_only_where_they_are_known_to_stay_apart() -> None:
+    packed = {"memory.packing_samples": True}
+    assert of_model(packed, model_type="gemma2") == set()
+    assert of_model(packed, model_type="mamba") == {"memory.packing-unsupported-model"}
 
 
 def test_heads_of_a_nested_language_model_count() -> None:

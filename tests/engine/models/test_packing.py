@@ -5,15 +5,14 @@ from typing import Any
 import pytest
 import torch
 from torch.testing import assert_close
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, MambaConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from engine.data.experience import Experience, collate
-from engine.findings import FindingsError
 from engine.models.actor import Actor
+from engine.models.families import PACKABLE
 from engine.models.loading import recompute_activations
-from engine.models.packing import PACKABLE, check_packing
 from tests.engine.models.test_actor import CPU, by_hand, experiences
-from tests.engine.tiny import SIZES, tiny_model
+from tests.engine.tiny import SIZES
 
 # By the names that the families' configurations have for them; each takes those it knows.
 NAMES = SIZES | {
@@ -94,13 +93,3 @@ def test_a_prompt_that_is_shared_stays_shared() -> None:
     batch = experiences()
     shared = collate(batch, 0, CPU, share_prompts=True, pack=True)
     assert shared.n_tokens < sum(len(e) - 1 for e in batch)
-
-
-def test_other_families_are_refused_before_they_mix_sequences() -> None:
-    check_packing(tiny_model("gemma2").config)
-    with pytest.raises(FindingsError) as caught:
-        check_packing(MambaConfig())
-    (finding,) = caught.value.findings
-    assert finding.id == "memory.packing-unsupported-model"
-    assert "mamba" in finding.cause
-    assert finding.param == "memory.packing_samples"

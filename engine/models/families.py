@@ -1,8 +1,10 @@
-"""Which models may be given sequences one after another in one row."""
+"""What a model's attention allows, told from its `config.json`. Imports neither torch nor transformers."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from engine.findings import Finding, FindingsError, Fix
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+"""Model types whose attention is plain causal attention with rotary positions."""
 
 # fmt: off
 PACKABLE = {
@@ -21,17 +23,8 @@ is what the tests have seen to work.
 """
 
 
-def check_packing(model_config: Any) -> None:
-    """Raises FindingsError (memory.packing-unsupported-model) where sequences would mix."""
-    if model_config.model_type in PACKABLE:
-        return
-    finding = Finding(
-        id="memory.packing-unsupported-model",
-        severity="error",
-        cause=f"memory.packing_samples = true, but sequences of a {model_config.model_type} model "
-        "are not known to stay apart when packed.",
-        evidence=("packed can be: " + ", ".join(sorted(PACKABLE)),),
-        param="memory.packing_samples",
-        fixes=(Fix("leave rows padded", set={"memory.packing_samples": False}),),
-    )
-    raise FindingsError([finding])
+def takes_layouts(model: Mapping[str, Any]) -> bool:
+    """Whether tokens may stand in a layout of ours: attention in every layer, plain and over everything."""
+    kinds = set(model.get("layer_types") or ["full_attention"])
+    windowed = model.get("sliding_window") and model.get("use_sliding_window", True)
+    return model.get("model_type") in FAMILIES and kinds == {"full_attention"} and not windowed
