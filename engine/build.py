@@ -23,6 +23,7 @@ from engine.experience_maker import ExperienceMaker
 from engine.findings import raise_errors, render
 from engine.models.actor import Actor
 from engine.models.loading import ModelSource, load_source, recompute_activations
+from engine.models.lora import add_adapters
 from engine.recorder import Recorder
 from engine.rewards.base import Part, Scorer, build_scorer
 from engine.rewards.functions import adapt
@@ -136,14 +137,17 @@ def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Pl
         packing=config.memory.packing_samples,
         sequence_group=strategy.sequence_group,
     )
-    model = source.load(torch.float32)
+    lora = config.model.lora_rank > 0
+    model = source.load(strategy.compute_dtype if lora else torch.float32)
     if config.memory.gradient_checkpointing:
         recompute_activations(model)
     n_parameters = sum(p.numel() for p in model.parameters())
     actor = actor_of(model)
+    if lora:
+        add_adapters(model, config.model, base=source.name, seed=config.run.seed)
     strategy.prepare_model(actor, trainable=True)
     reference = None
-    if config.algorithm.init_kl_coef > 0:
+    if config.algorithm.init_kl_coef > 0 and not lora:
         reference = actor_of(source.load(strategy.compute_dtype))
         strategy.prepare_model(reference, trainable=False)
     optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)

@@ -26,6 +26,7 @@ from engine.experience_maker import ExperienceMaker, Rollout
 from engine.metrics import rollout_metrics, timing_metrics
 from engine.models.actor import Actor
 from engine.models.logprob_pass import compute_logprobs
+from engine.models.lora import adapters_disabled
 from engine.policy_update import PolicyUpdate
 from engine.recorder import Recorder
 from engine.rollout.base import SamplingParams
@@ -39,7 +40,10 @@ from engine.train_state import TrainState
 
 @dataclass(frozen=True)
 class Models:
-    """What is trained and what it is compared with. `reference` is None when `init_kl_coef` is 0."""
+    """What is trained and what it is compared with.
+
+    `reference` is None when `init_kl_coef` is 0, and with LoRA: then it is the actor without its adapters.
+    """
 
     actor: Actor
     reference: Actor | None
@@ -178,20 +182,28 @@ class SPMDPPOTrainer:
             if not self.plan.on_policy:
                 for e, row in zip(experiences, self._score_with(self.models.actor, experiences), strict=True):
                     e.old_logprobs = row
-            if self.models.reference is not None:
-                for e, row in zip(
-                    experiences, self._score_with(self.models.reference, experiences), strict=True
-                ):
+            if self.config.algorithm.init_kl_coef > 0:
+                for e, row in zip(experiences, self._score_with_reference(experiences), strict=True):
                     e.ref_logprobs = row
 
+    def _score_with_reference(self, experiences: Sequence[Experience]) -> list[Tensor]:
+        if self.models.reference is not None:
+            return self._score_with(self.models.reference, experiences)
+        with adapters_disabled(self.models.actor):
+            return self._score_with(self.models.actor, experiences)
+
     def _score_with(self, actor: Actor, experiences: Sequence[Experience]) -> list[Tensor]:
-        return compute_logprobs(
+        training = actor.training
+        actor.eval()  # the dropout of adapters is for updates
+        rows = compute_logprobs(
             actor,
             experiences,
             self.strategy,
             pad_token_id=self.models.pad_token_id,
             micro_batch_size=self.config.batch.micro_rollout_batch_size,
         )
+        actor.train(training)
+        return rows
 
     def _minibatches(self, experiences: Sequence[Experience]) -> Iterator[list[Experience]]:
         """This rank's share of each optimizer step: `max_epochs` passes over the experiences, cut at TBS."""

@@ -12,7 +12,10 @@ from engine.sharding import whole
 
 
 class TensorAccess(Protocol):
-    """Names are those of `engine.checkpoint.tensors`. Every method is collective."""
+    """Names are those of `engine.checkpoint.tensors`. Every method is collective.
+
+    Of a model with adapters, `tensors` and `fill` are about these alone, the others about all weights.
+    """
 
     def tensors(self, model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
         """All that torch DCP saves: weights and moments, sharded ones as DTensors."""
@@ -29,7 +32,7 @@ class TensorAccess(Protocol):
         ...
 
     def weight_shapes(self, model: nn.Module) -> dict[str, Tensor]:
-        """The model's saved weights by name; only shape and dtype of the tensors count."""
+        """The model's weights by name; only shape and dtype of the tensors count."""
         ...
 
     def whole_weights(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:

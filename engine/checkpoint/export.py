@@ -12,8 +12,7 @@ import torch
 
 from engine.checkpoint import layout
 from engine.checkpoint.hf_folder import set_dtype, split, write_index, write_part
-from engine.checkpoint.store import read_metadata, read_shards
-from engine.checkpoint.tensors import MODEL, saved_tensors
+from engine.checkpoint.saved_model import ADAPTER_CONFIG, open_model
 from engine.findings import EXIT_OK, EXIT_UNFIT, Finding, FindingsError, Fix, render
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -38,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
 def export(checkpoint: Path, to: Path, dtype: torch.dtype | None = None) -> int:
     """Write the model of a complete checkpoint to `to`, which appears only when whole.
 
-    Floating-point tensors are cast to `dtype` if one is given. Returns the number of parameters.
-    Raises FindingsError: checkpoint.incomplete, export.target-used, export.not-written.
+    Floating-point tensors are cast to `dtype` if one is given; adapters are merged into the model that they
+    were trained on. Returns the number of parameters. Raises FindingsError: checkpoint.incomplete,
+    export.target-used, export.not-written, export.base-not-loadable, export.other-base.
     """
     if layout.read_manifest(checkpoint) is None:
         raise _incomplete(checkpoint)
@@ -54,29 +54,26 @@ def export(checkpoint: Path, to: Path, dtype: torch.dtype | None = None) -> int:
             to.rmdir()
         partial.rename(to)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise _not_written(to, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return parameters
 
 
 def _write(checkpoint: Path, folder: Path, dtype: torch.dtype | None) -> int:
     """One file's worth of tensors in memory at a time."""
-    shutil.copytree(checkpoint / layout.HF_ASSETS, folder, dirs_exist_ok=True)
-    shards = checkpoint / layout.SHARDS
-    saved = {
-        name.removeprefix(MODEL): torch.empty(info.size, dtype=info.properties.dtype, device="meta")
-        for name, info in saved_tensors(read_metadata(shards)).items()
-        if name.startswith(MODEL)
-    }
+    # A folder with an adapter's configuration would be taken for an adapter.
+    only_model = shutil.ignore_patterns(ADAPTER_CONFIG)
+    shutil.copytree(checkpoint / layout.HF_ASSETS, folder, ignore=only_model, dirs_exist_ok=True)
+    model = open_model(checkpoint)
     written = {
-        name: tensor.to(dtype) if tensor.is_floating_point() and dtype else tensor
-        for name, tensor in saved.items()
+        name: torch.empty_like(tensor, dtype=dtype if tensor.is_floating_point() else None, device="meta")
+        for name, tensor in model.shapes.items()
     }
     parts = split({name: tensor.nbytes for name, tensor in written.items()})
     for file, names in parts.items():
-        tensors = {MODEL + name: torch.empty_like(saved[name], device="cpu") for name in names}
-        read_shards(tensors, shards, alone=True)
-        write_part(folder / file, {name: tensors[MODEL + name].to(written[name].dtype) for name in names})
+        read = model.read(names)
+        write_part(folder / file, {name: tensor.to(written[name].dtype) for name, tensor in read.items()})
     write_index(folder, parts, written)
     set_dtype(folder, next(t.dtype for t in written.values() if t.is_floating_point()))
     return sum(tensor.numel() for tensor in written.values())

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from engine.checkpoint import layout
 from engine.checkpoint.access import TensorAccess
 from engine.checkpoint.store import refusals_as_os_error
+from engine.models.actor import Actor
+from engine.models.lora import is_adapter, merged, plain_name
 
 MAX_FILE_BYTES = 5 * 10**9
 
@@ -22,10 +24,13 @@ HFAssets = Callable[[Path], None]
 def write_model(model: nn.Module, access: TensorAccess, assets: HFAssets, folder: Path) -> None:
     """Rank 0 writes the whole model into `folder`, its parameters gathered one at a time. Collective.
 
+    Adapters are merged into the weights that they belong to.
+
     Raises OSError on rank 0 alone, after all ranks have walked through the parameters together.
     """
-    tensors = access.weight_shapes(model)
-    walk = access.whole_weights(model)
+    shapes = access.weight_shapes(model)
+    tensors = {plain_name(name): tensor for name, tensor in shapes.items() if not is_adapter(name)}
+    walk = merged(model.model if isinstance(model, Actor) else model, access.whole_weights(model))
     parts = split({name: tensor.numel() * tensor.element_size() for name, tensor in tensors.items()})
     rank_0 = not dist.is_initialized() or dist.get_rank() == 0
     refused: OSError | None = None

@@ -15,10 +15,12 @@ from torch.optim import Optimizer
 
 from engine.checkpoint import layout
 from engine.checkpoint.access import InPlace, TensorAccess
+from engine.checkpoint.fit import check_fit
 from engine.checkpoint.hf_folder import HFAssets, write_model
 from engine.checkpoint.store import read_metadata, read_shards, refusals_as_os_error, write_shards
-from engine.checkpoint.tensors import check_fit, saved_tensors
+from engine.checkpoint.tensors import kept, saved_tensors
 from engine.findings import Finding, FindingsError, Fix
+from engine.models.lora import write_adapter_config
 
 GB = 10**9
 
@@ -114,6 +116,7 @@ class CheckpointManager:
                 (partial / layout.HF_ASSETS).mkdir()
                 with refusals_as_os_error():
                     self.hf_assets(partial / layout.HF_ASSETS)
+                    write_adapter_config(model, partial / layout.HF_ASSETS)
 
         error = (
             self._rank_0_tries(lambda: self._begin(partial))
@@ -209,7 +212,7 @@ class CheckpointManager:
         Raises FindingsError (checkpoint.does-not-fit) if it was made by another model.
         """
         saved = saved_tensors(read_metadata(path / layout.SHARDS))
-        check_fit(self.access.weight_shapes(model), saved, path)
+        check_fit(kept(self.access.weight_shapes(model)), saved, path)
         self.access.fill(model, optimizer, saved, lambda tensors: read_shards(tensors, path / layout.SHARDS))
         manifest = layout.read_manifest(path)
         same_world = manifest is not None and manifest.world_size == self.world_size

@@ -1,19 +1,19 @@
 """The tensors of a model and its optimizer under the names they have in a checkpoint.
 
 `model.<Hugging Face name>` and `optimizer.<Hugging Face name>.<moment>`: the policy's wrapper is left out of
-the names here and nowhere else, and of tied parameters only the first is kept.
+the names here and nowhere else, and of tied parameters only the first is kept. Of a model with LoRA adapters
+a checkpoint holds these alone: the rest is as it was loaded.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.optim import Optimizer
 
-from engine.findings import Finding, FindingsError, Fix
 from engine.models.actor import Actor
+from engine.models.lora import is_adapter
 
 MODEL, OPTIMIZER = "model.", "optimizer."
 
@@ -29,6 +29,12 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {hf_name(model, name): tensor for name, tensor in tensors.items() if name not in tied}
 
 
+def kept(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a checkpoint holds of a model's weights."""
+    adapters = {name: value for name, value in weights.items() if is_adapter(name)}
+    return adapters or dict(weights)
+
+
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """The tensors of the optimizer's state, as `<Hugging Face name>.<moment>`. Call `model_tensors` first."""
     return {
@@ -40,7 +46,7 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tenso
 
 def checkpoint_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """All that torch DCP saves."""
-    model_part = {MODEL + name: tensor for name, tensor in model_tensors(model).items()}
+    model_part = {MODEL + name: tensor for name, tensor in kept(model_tensors(model)).items()}
     return model_part | {OPTIMIZER + n: t for n, t in optimizer_tensors(model, optimizer).items()}
 
 
@@ -68,38 +74,6 @@ def allocate_moments(
             device = parameter.device if parameter in on_device else "cpu"
             value = torch.zeros(info.size, dtype=dtype, device=device)
         optimizer.state[parameter][moment] = value
-
-
-def check_fit(weights: Mapping[str, Tensor], saved: Mapping[str, TensorStorageMetadata], path: Path) -> None:
-    """Raise FindingsError (checkpoint.does-not-fit) unless the checkpoint has just a model's `weights`."""
-    there = {name.removeprefix(MODEL): info.size for name, info in saved.items() if name.startswith(MODEL)}
-    here = {name: tensor.shape for name, tensor in weights.items()}
-    wrong = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
-    if not wrong:
-        return
-    shown = wrong[:5]
-    evidence = [f"{name}: {_size(there.get(name))} saved, {_size(here.get(name))} needed" for name in shown]
-    if len(wrong) > len(shown):
-        evidence.append(f"and {len(wrong) - len(shown)} more")
-    raise FindingsError(
-        [
-            Finding(
-                id="checkpoint.does-not-fit",
-                severity="error",
-                cause=f"{path} is of another model: {len(wrong)} of {len(here)} tensors differ.",
-                evidence=tuple(evidence),
-                fixes=(
-                    Fix("resume with the model.pretrain that the checkpoint was made with"),
-                    Fix("or start a new run: leave load_checkpoint out"),
-                ),
-                param="checkpoint.ckpt_path",
-            )
-        ]
-    )
-
-
-def _size(size: torch.Size | None) -> str:
-    return "none" if size is None else "×".join(map(str, size)) or "scalar"
 
 
 def saved_tensors(metadata: Metadata) -> dict[str, TensorStorageMetadata]:

@@ -14,16 +14,20 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from engine.models.actor import Actor
+from engine.models.lora import is_adapter, merged, plain_name
 
 Named = tuple[str, Tensor]
 
 
 def engine_weights(model: nn.Module, named: Iterable[Named]) -> Iterator[Named]:
-    """Whole parameters of an actor (or of the model inside) as a rollout engine wants them."""
+    """Whole parameters of an actor (or of the model inside) as a rollout engine wants them.
+
+    Adapters are merged into the weights that they belong to.
+    """
     if isinstance(model, Actor):
         named = ((name.removeprefix("model."), tensor) for name, tensor in named)
         model = model.model
-    return checkpoint_weights(model, named)
+    return checkpoint_weights(model, merged(model, named))
 
 
 def checkpoint_weights(model: nn.Module, named: Iterable[Named]) -> Iterator[Named]:
@@ -59,7 +63,8 @@ def _conversion_of(model: PreTrainedModel) -> _Conversion:
     if model not in _CONVERSIONS:
         conversion = _Conversion()
         sources: dict[str, set[str]] = {}
-        for name, parameter in model.named_parameters():
+        plain = ((plain_name(n), p) for n, p in model.named_parameters() if not is_adapter(n))
+        for name, parameter in plain:
             shape = torch.empty(parameter.shape, device="meta")
             on_disk = revert_weight_conversion(model, {name: shape})
             if all(tensor is shape for tensor in on_disk.values()):

@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 from torch.optim import Optimizer
 
-from engine.checkpoint.tensors import MODEL, OPTIMIZER, hf_name
+from engine.checkpoint.tensors import MODEL, OPTIMIZER, hf_name, kept
 from engine.sharding import whole
 from engine.strategy.zero_engine import ZeroEngine, shape_of
 
@@ -30,7 +30,8 @@ class ZeroAccess:
         """See `TensorAccess`. The weights are the float32 masters."""
         engine = self._engine_of(model)
         result: dict[str, Tensor] = {
-            MODEL + name: _rows(weight, self._mesh) for name, weight in self.whole_weights(model)
+            MODEL + name: _rows(_whole(tensor, engine), self._mesh)
+            for name, tensor in kept(dict(_weights(model))).items()
         }
         steps = engine.steps
         if steps is None:
@@ -54,7 +55,7 @@ class ZeroAccess:
         engine = self._engine_of(model)
         values = {name: _allocate(info, self._mesh) for name, info in saved.items()}
         read(values)
-        for name, tensor in _weights(model):
+        for name, tensor in kept(dict(_weights(model))).items():
             value = whole(values.pop(MODEL + name))
             if isinstance(tensor, nn.Parameter):
                 engine.set_weight(tensor, value)
@@ -78,7 +79,11 @@ class ZeroAccess:
         """See `TensorAccess`. The weights are the float32 masters."""
         engine = self._engine_of(model)
         for name, tensor in _weights(model):
-            yield name, engine.weight(tensor) if isinstance(tensor, nn.Parameter) else tensor
+            yield name, _whole(tensor, engine)
+
+
+def _whole(tensor: Tensor, engine: ZeroEngine) -> Tensor:
+    return engine.weight(tensor) if isinstance(tensor, nn.Parameter) else tensor
 
 
 def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

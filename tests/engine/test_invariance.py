@@ -15,6 +15,7 @@ TWO_RANKS = {
     "recomputed activations, small chunks": case(
         micro=3, memory={"gradient_checkpointing": True, "chunk_size": 5}
     ),
+    "fused log-probs": case(micro=3, memory={"fused_linear_logprob": True, "chunk_size": 5}),
     "host memory offload": case(micro=3, memory={"fsdp_cpu_offload": True}),
     "bfloat16": case(micro=4, model={"bf16": True}),
 }

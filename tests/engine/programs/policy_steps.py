@@ -21,6 +21,8 @@ from engine.leaving import leave
 from engine.models.actor import Actor
 from engine.models.loading import recompute_activations
 from engine.models.logprob_pass import compute_logprobs
+from engine.models.lora import add_adapters
+from engine.models.weight_names import engine_weights
 from engine.policy_update import PolicyUpdate
 from engine.schedule import continue_schedule, make_scheduler
 from engine.sharding import whole
@@ -67,7 +69,10 @@ def run(case: Case, strategy: Strategy) -> dict[str, Any]:
     model = tiny_model(case.family)
     if config.memory.gradient_checkpointing:
         recompute_activations(model)
-    actor = Actor(model, temperature=1.0, chunk_size=config.memory.chunk_size)
+    memory = config.memory
+    actor = Actor(model, temperature=1.0, chunk_size=memory.chunk_size, fused=memory.fused_linear_logprob)
+    if config.model.lora_rank > 0:
+        add_adapters(model.to(strategy.compute_dtype), config.model, base="tiny", seed=0)
     assert strategy.prepare_model(actor, trainable=True) is actor
     reference = Actor(tiny_model(case.family), temperature=1.0, chunk_size=4096)
     strategy.prepare_model(reference, trainable=False)
@@ -95,7 +100,8 @@ def run(case: Case, strategy: Strategy) -> dict[str, Any]:
         strategy.maybe_offload_optimizer(optimizer)
         if case.save and step == 0:
             assert checkpoints(strategy, Path(case.save)).save(1, actor, optimizer, {"step": 1}, {})
-    weights = {name: p.clone() for name, p in strategy.named_full_parameters(actor)}
+    named = strategy.named_full_parameters(actor)
+    weights = {name: p.clone() for name, p in engine_weights(actor, named)}
     tensors = strategy.checkpoint_access.tensors(actor, optimizer)
     state = {name: whole(tensor).clone() for name, tensor in tensors.items()}
     return {"metrics": metrics, "weights": weights, "state": state}

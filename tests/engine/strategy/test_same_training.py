@@ -17,6 +17,9 @@ CASES = {
     "zero 3, one response against eleven, small chunks": case(
         parallel=ZERO["zero 3"], **UNEVEN, memory={"gradient_checkpointing": True, "chunk_size": 5}
     ),
+    "zero 3, fused log-probs": case(
+        parallel=ZERO["zero 3"], **UNEVEN, memory={"fused_linear_logprob": True, "chunk_size": 5}
+    ),
 }
 UNTIED = {
     "zero 1": case(family="llama", parallel=ZERO["zero 1"]),
