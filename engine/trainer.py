@@ -187,10 +187,14 @@ class SPMDPPOTrainer:
                     e.ref_logprobs = row
 
     def _score_with_reference(self, experiences: Sequence[Experience]) -> list[Tensor]:
-        if self.models.reference is not None:
-            return self._score_with(self.models.reference, experiences)
-        with adapters_disabled(self.models.actor):
-            return self._score_with(self.models.actor, experiences)
+        reference = self.models.reference
+        if reference is None:
+            with adapters_disabled(self.models.actor):
+                return self._score_with(self.models.actor, experiences)
+        self.strategy.maybe_load_model(reference)
+        rows = self._score_with(reference, experiences)
+        self.strategy.maybe_offload_model(reference)
+        return rows
 
     def _score_with(self, actor: Actor, experiences: Sequence[Experience]) -> list[Tensor]:
         training = actor.training
