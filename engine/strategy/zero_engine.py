@@ -4,7 +4,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from typing import Any
 
 import torch
@@ -63,18 +63,15 @@ class ZeroEngine:
             self.set_weight(parameter, value)
 
     def _start(self, model: nn.Module, settings: dict[str, Any], device: torch.device) -> Any:
-        with _head_hidden(model) if self.stage == 3 else nullcontext() as head:
-            wrapped = _Wrapped(model, gathered=head.parameters() if head else ())
-            if self.stage == 3:
-                # Partitioned one by one on their way to the device: the whole never has to fit.
-                self._deepspeed.zero.Init(module=wrapped, config_dict_or_path=settings)
-                _move_buffers(model, device)
-            with redirect_stdout(
-                io.StringIO()
-            ):  # with ZeRO 1 in bfloat16 it prints how much memory is in use
-                engine, *_ = self._deepspeed.initialize(
-                    model=wrapped, optimizer=self.optimizer, config=settings
-                )
+        head = _head(model) if self.stage == 3 else nn.Module()
+        wrapped = _Wrapped(model, gathered=head.parameters())
+        if self.stage == 3:
+            # Partitioned one by one on their way to the device: the whole never has to fit.
+            self._deepspeed.zero.Init(module=wrapped, config_dict_or_path=settings)
+            _move_buffers(model, device)
+        # With ZeRO 1 in bfloat16 it prints how much memory is in use.
+        with _hooks_kept(head), redirect_stdout(io.StringIO()):
+            engine, *_ = self._deepspeed.initialize(model=wrapped, optimizer=self.optimizer, config=settings)
         model.forward = lambda *args, **kwargs: engine(call=(args, kwargs))
         return engine
 
@@ -87,7 +84,8 @@ class ZeroEngine:
 
     def step(self) -> float:
         """Clip, step, clear gradients. Returns the norm before clipping; one that is not finite skips it."""
-        self._engine.step()
+        with torch.no_grad():
+            self._engine.step()
         return float(self._engine.get_global_grad_norm())
 
     # --- weights --------------------------------------------------------------------------------------
@@ -194,20 +192,25 @@ class _Wrapped(nn.Module):
         return self.run(*args, **kwargs)
 
 
-@contextmanager
-def _head_hidden(model: nn.Module) -> Iterator[nn.Module]:
-    """The output head, which is taken out of the model while DeepSpeed puts its hooks on all modules.
-
-    The head runs once per chunk of tokens, a number of times that differs between ranks, so it must not take
-    part in collectives of its own.
-    """
+def _head(model: nn.Module) -> nn.Module:
     inner: Any = model.model if isinstance(model, Actor) else model
-    head = inner.get_output_embeddings()
-    inner.set_output_embeddings(nn.Identity())
-    try:
-        yield head
-    finally:
-        inner.set_output_embeddings(head)
+    head: nn.Module = inner.get_output_embeddings()
+    return head
+
+
+@contextmanager
+def _hooks_kept(head: nn.Module) -> Iterator[None]:
+    """Undo what hooks are put on the output head inside.
+
+    With those of ZeRO 3 it would take part in a collective each time it runs, once per chunk of tokens, so
+    not equally often on all ranks. Its parameters are `gathered` instead.
+    """
+    hooks = [h for m in head.modules() for h in (m._forward_pre_hooks, m._forward_hooks)]
+    before = [dict(each) for each in hooks]
+    yield
+    for each, kept in zip(hooks, before, strict=True):
+        each.clear()
+        each.update(kept)
 
 
 def _move_buffers(model: nn.Module, device: torch.device) -> None:
