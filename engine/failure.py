@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from engine import flight_recorder, peers
 from engine.findings import EXIT_INTERRUPTED, EXIT_RUN_FAILED, Finding, FindingsError, render
+from engine.health import flight_recorder, peers
 
 _PEER_FINDINGS = ("parallel.rank-missing", "parallel.group-wrong")
 _PEER_ERRORS = ("CollectiveError", "DistBackendError", "DistNetworkError", "DistStoreError")

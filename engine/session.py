@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import flight_recorder
 from engine.build import build_trainer
 from engine.config.sections import RunConfig
+from engine.health import flight_recorder
 from engine.strategy import get_strategy
 from engine.telemetry import Telemetry
 from engine.trainer import SPMDPPOTrainer

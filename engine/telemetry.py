@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from engine import flight_recorder
-from engine.background import Background
-from engine.collective_times import CollectiveTimes
 from engine.events import Collective, Event, EventWriter, Heartbeat, Memory, Phase
-from engine.memory_marks import MemoryMarks
-from engine.stacks import StackDumps
+from engine.health import flight_recorder
+from engine.health.background import Background
+from engine.health.collective_times import CollectiveTimes
+from engine.health.memory_marks import MemoryMarks
+from engine.health.stacks import StackDumps
 
 TICK_S = 1.0
 TICKS_PER_HEARTBEAT = 5

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import flight_recorder
+from engine.health import flight_recorder
 
 ENGINE_MODULE = "engine.train"
 RUN_DIR_VARIABLE = "RFTUI_RUN_DIR"

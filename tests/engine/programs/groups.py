@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
-from engine import failure, flight_recorder
+from engine import failure
+from engine.health import flight_recorder
 from engine.config.sections import RunConfig
 from engine.leaving import leave
 from engine.strategy import Strategy, get_strategy

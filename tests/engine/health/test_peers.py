@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from engine.events import EventWriter, Heartbeat, Phase
-from engine.peers import elsewhere
+from engine.health.peers import elsewhere
 
 
 def writer(run_dir: Path, rank: int) -> EventWriter:

@@ -8,17 +8,17 @@ import msgspec
 import pytest
 import torch
 
-from engine.collective_times import CollectiveTimes
 from engine.events import Collective, Heartbeat
 from engine.failure import RankError
-from engine.stragglers import straggler, waits_by_step
+from engine.health.collective_times import CollectiveTimes
+from engine.health.stragglers import straggler, waits_by_step
 from engine.strategy.collectives import CollectiveError
 from engine.telemetry import Telemetry
 from tests.engine.programs.collectives import LATE_S, TIMEOUT_S
 from tests.engine.ranks import run_ranks
 from tests.engine.training import read_events
 
-PROGRAM = Path(__file__).parent / "programs" / "collectives.py"
+PROGRAM = Path(__file__).parents[1] / "programs" / "collectives.py"
 
 
 def test_totals_and_the_one_in_flight() -> None:

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from engine import flight_recorder
+from engine.health import flight_recorder
 from rftui.launch.command import rank_command
 
 NEW_NAMES = tuple(int(part) for part in version("torch").split(".")[:2]) >= (2, 8)

@@ -138,7 +138,7 @@ def test_a_rank_that_hangs_tells_where_on_sigusr1(tmp_path: Path) -> None:
 def test_a_failing_thread_of_ours_ends_the_process(tmp_path: Path) -> None:
     program = """
 import pathlib, sys, time
-from engine.background import Background
+from engine.health.background import Background
 
 def work():
     raise KeyError("lost")
