@@ -1,8 +1,8 @@
-"""Seconds that the policy's weights take from an FSDP2 trainer to its rollout engine, beside one memory copy.
+"""Seconds that the policy's weights take from an FSDP2 trainer to its rollout engine, beside a memory copy.
 
-`push` is the engine taking whole weights that are there; `sync` gathers them from the ranks as well. `copy` is
-one copy of a rank's share of the weights in memory. `peak` is how much more host memory a rank holds during a
-sync than before it. Each engine runs in processes of its own; the fastest of several times counts.
+`push` is the engine taking whole weights that are there; `sync` gathers them from the ranks as well. `copy`
+is one copy of a rank's share of the weights in memory. `peak` is how much more host memory a rank holds
+during a sync than before it. Each engine runs in processes of its own; the fastest of several times counts.
 
     python benchmarks/weight_sync.py [--quick]
 
@@ -18,8 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 # This file's folder holds an `engine.py` that would hide the package.
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +32,7 @@ SIZES = {
     "full": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 11, "vocab_size": 16_000},
     "quick": {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4, "vocab_size": 4_000},
 }
+BUCKET_MIB = {"full": 64, "quick": 2}
 CASES = (("hf", 1, 1), ("hf", 2, 1), ("vllm", 1, 1), ("vllm", 2, 1), ("vllm", 2, 2))
 """Engine, ranks, tensor-parallel ranks of the engine."""
 
@@ -52,7 +55,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small model: shows that it runs")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         measure(*args.worker)
@@ -66,15 +69,15 @@ def compare(size: str) -> None:
         folder = Path(name)
         write_model(folder / "model", size)
         cases = [case for case in CASES if case[0] == "hf" or find_spec(case[0])]
-        rows = [run(folder, *case) for case in cases]
+        rows = [run(folder, BUCKET_MIB[size], *case) for case in cases]
     print(f"{rows[0].parameters / 1e6:.1f} M parameters in float32, one CPU thread per rank\n")
     print("engine  ranks  tp   share MiB   copy s   push s    ×    sync s    ×    peak MiB")
     for row in rows:
-        push, sync = row.push_s / row.copy_s, row.sync_s / row.copy_s
-        print(
-            f"{row.engine:<6}  {row.ranks:>5}  {row.tensor_parallel:>2}  {row.share_mib:>10.0f}  {row.copy_s:>7.3f}"
-            f"  {row.push_s:>7.3f}  {push:>4.1f}  {row.sync_s:>7.3f}  {sync:>4.1f}  {row.peak_mib:>9.0f}"
-        )
+        times = f"{row.copy_s:>7.3f}"
+        for seconds in (row.push_s, row.sync_s):
+            times += f"  {seconds:>7.3f}  {seconds / row.copy_s:>4.1f}"
+        case = f"{row.engine:<6}  {row.ranks:>5}  {row.tensor_parallel:>2}"
+        print(f"{case}  {row.share_mib:>10.0f}  {times}  {row.peak_mib:>9.0f}")
     print(json.dumps([asdict(row) for row in rows]))
 
 
@@ -92,11 +95,12 @@ def write_model(folder: Path, size: str) -> None:
     build_tokenizer().save_pretrained(folder)
 
 
-def run(folder: Path, engine: str, ranks: int, tensor_parallel: int) -> Row:
+def run(folder: Path, bucket_mib: int, engine: str, ranks: int, tensor_parallel: int) -> Row:
     """One case, on ranks of its own."""
     result = folder / "row.json"
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    worker = [__file__, "--worker", engine, str(tensor_parallel), str(folder / "model"), str(result)]
+    case = [engine, str(tensor_parallel), str(bucket_mib)]
+    worker = [__file__, "--worker", *case, str(folder / "model"), str(result)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     subprocess.run(
         [sys.executable, *torchrun, *worker], env=environment, check=True, stdout=subprocess.DEVNULL
@@ -104,7 +108,7 @@ def run(folder: Path, engine: str, ranks: int, tensor_parallel: int) -> Row:
     return Row(**json.loads(result.read_text()))
 
 
-def measure(engine_type: str, tensor_parallel: str, model: str, result: str) -> None:
+def measure(engine_type: str, tensor_parallel: str, bucket_mib: str, model: str, result: str) -> None:
     """On every rank of a case; rank 0 writes the row."""
     import torch
 
@@ -121,7 +125,12 @@ def measure(engine_type: str, tensor_parallel: str, model: str, result: str) -> 
         "engine_tp_size": int(tensor_parallel),
         "engine_enforce_eager": True,
     }
-    rollout |= {"engine_kv_cache_gb": 0.05, "prompt_max_len": 16, "max_len": 32, "sync_bucket_mb": 64}
+    rollout |= {
+        "engine_kv_cache_gb": 0.05,
+        "prompt_max_len": 16,
+        "max_len": 32,
+        "sync_bucket_mb": int(bucket_mib),
+    }
     config = RunConfig.model_validate({"model": {"pretrain": model, "bf16": False}, "rollout": rollout})
     strategy = get_strategy(config)
     source = load_source(config, strategy, print)
@@ -129,43 +138,40 @@ def measure(engine_type: str, tensor_parallel: str, model: str, result: str) -> 
     actor = Actor(source.load(torch.float32), temperature=1.0, chunk_size=64)
     strategy.prepare_model(actor, trainable=True)
 
-    def fastest(action: Callable[[], object]) -> float:
-        seconds = []
-        for _ in range(7):
-            strategy.barrier()
-            began = time.perf_counter()
-            action()
-            strategy.barrier()
-            seconds.append(time.perf_counter() - began)
-        return min(seconds)
-
-    whole = [(name, p.clone()) for name, p in engine_weights(actor, strategy.named_full_parameters(actor))]
-    parameters = sum(p.numel() for _, p in whole)
-    share = [p.flatten()[: p.numel() // int(tensor_parallel)] for _, p in whole]
-    targets = [torch.empty_like(p) for p in share]
-    copy_s = fastest(lambda: [target.copy_(p) for target, p in zip(targets, share, strict=True)])
-    push_s = fastest(lambda: strategy.inference_engine.update_weights(iter(whole)))
+    weights = [(name, p.clone()) for name, p in engine_weights(actor, strategy.named_full_parameters(actor))]
+    parameters = sum(p.numel() for _, p in weights)
+    share = [p.flatten()[: p.numel() // int(tensor_parallel)] for _, p in weights]
     share_mib = sum(p.nbytes for p in share) / MIB
-    del whole, share, targets
-    sync_s = fastest(lambda: strategy.update_engine_weights(actor))
+    copy_s = fastest(partial(copy_all, share, [torch.empty_like(p) for p in share]), strategy)
+    push_s = fastest(lambda taken=weights: strategy.inference_engine.update_weights(iter(taken)), strategy)
+    del weights, share
+    sync_s = fastest(lambda: strategy.update_engine_weights(actor), strategy)
     held = memory_mib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
     strategy.update_engine_weights(actor)
     peak = strategy.all_reduce_number(memory_mib("VmHWM") - held, "max")
-    row = Row(
-        engine_type,
-        strategy.world_size,
-        int(tensor_parallel),
-        parameters,
-        share_mib,
-        copy_s,
-        push_s,
-        sync_s,
-        peak,
-    )
+    case = engine_type, strategy.world_size, int(tensor_parallel)
+    row = Row(*case, parameters, share_mib, copy_s, push_s, sync_s, peak)
     if strategy.rank == 0:
         Path(result).write_text(json.dumps(asdict(row)))
     leave(0)
+
+
+def copy_all(sources: list[Any], targets: list[Any]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)
+
+
+def fastest(action: Callable[[], object], strategy: Any) -> float:
+    """Seconds until the last rank is done, of the fastest of 7 times."""
+    seconds = []
+    for _ in range(7):
+        strategy.barrier()
+        began = time.perf_counter()
+        action()
+        strategy.barrier()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
 
 
 def memory_mib(field: str) -> float:

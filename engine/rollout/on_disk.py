@@ -11,7 +11,10 @@ HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
 
 class Expected:
-    """Compares pushes of weights with the checkpoint that an engine was loaded from."""
+    """Compares pushes of weights with the checkpoint that an engine was loaded from.
+
+    A checkpoint may hold more than the trainer's model: what the first push leaves out is not missed later.
+    """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], *, tied: bool) -> None:
         """`tied`: output head and input embedding are one tensor, under either name or both."""
@@ -19,6 +22,7 @@ class Expected:
         self.twins = {HEAD: EMBEDDING, EMBEDDING: HEAD} if tied else {}
         self._problems: list[str] = []
         self._came: set[str] = set()
+        self._first: set[str] | None = None
 
     @classmethod
     def of(cls, model: str, *, tied: bool) -> "Expected":
@@ -48,7 +52,9 @@ class Expected:
 
     def problems(self) -> list[str]:
         """Of the latest push, once it has been walked to its end."""
-        missing = [
-            name for name in self.shapes if name not in self._came and self.twins.get(name) not in self._came
-        ]
+        if self._first is None and not self._problems:
+            self._first = self._came
+        missing = {
+            n for n in self._first or () if n not in self._came and self.twins.get(n) not in self._came
+        }
         return [*self._problems, *(f"missing parameter {name}" for name in sorted(missing))]
