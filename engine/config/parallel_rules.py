@@ -24,8 +24,8 @@ def _one_strategy(facts: Facts) -> Iterator[Finding]:
             "parallel.zero-with-fsdp",
             STAGE,
             f"zero_stage = {parallel.zero_stage} is DeepSpeed's, but fsdp = true asks for FSDP2",
-            use(STAGE, None, "FSDP2, which shards like ZeRO 3"),
-            use(FSDP, False, f"DeepSpeed ZeRO {parallel.zero_stage}"),
+            Fix("leave zero_stage out: FSDP2 shards like ZeRO 3", set={STAGE: None}),
+            Fix(f"leave fsdp out: DeepSpeed ZeRO {parallel.zero_stage}", set={FSDP: None}),
         )
 
 
@@ -147,7 +147,7 @@ def _flash_attention_computes_in_bf16(facts: Facts) -> Iterator[Finding]:
             "model.flash_attn",
             "flash_attn = true, but flash-attention computes in bfloat16 and bf16 = false",
             use("model.bf16", True),
-            use("model.flash_attn", None),
+            Fix("leave flash_attn out: SDPA", set={"model.flash_attn": None}),
         )
 
 
