@@ -311,7 +311,13 @@ def _name_shared_memory(run: str) -> None:
 
 
 def _forget_shared_memory(run: str) -> None:
-    """All ranks have it open by now: without a name it goes when they go, however they end."""
+    """All ranks have it open by now: without a name it goes when they go, however they end.
+
+    The queue between the driver and its workers has no use here, where every rank drives its own engine.
+    """
+    from vllm.distributed.parallel_state import get_tp_group
+
+    get_tp_group().mq_broadcaster = None
     for path in Path("/dev/shm").glob(f"{run}-tp:*cpushm*"):
         path.unlink(missing_ok=True)
 
