@@ -13,8 +13,12 @@ from engine.findings import EXIT_UNFIT, Finding, FindingsError, Fix
 
 
 def require_deepspeed() -> str:
-    """The installed version of DeepSpeed. Raises as `require`."""
-    return require("deepspeed", extra="deepspeed", minimum="0.17")
+    """The installed version of DeepSpeed. Raises as `require`.
+
+    Earlier versions take steps with gradients that are not finite, and ZeRO 1 in bfloat16 stops where all
+    gradients are zero; those before 0.19.0 add up offloaded gradients wrongly.
+    """
+    return require("deepspeed", extra="deepspeed", minimum="0.19.8")
 
 
 def require_vllm() -> str:

@@ -84,8 +84,7 @@ class ZeroEngine:
 
     def step(self) -> float:
         """Clip, step, clear gradients. Returns the norm before clipping; one that is not finite skips it."""
-        with torch.no_grad():
-            self._engine.step()
+        self._engine.step()
         return float(self._engine.get_global_grad_norm())
 
     # --- weights --------------------------------------------------------------------------------------
@@ -228,18 +227,16 @@ def _piece(parameter: Any, value: Tensor) -> Tensor:
 
 def _settings(config: RunConfig, device: torch.device, n_trained: int) -> dict[str, Any]:
     """DeepSpeed's configuration. Batch sizes in it are formal: micro-batches are counted by `last`."""
-    offload = config.memory.adam_offload
     zero: dict[str, Any] = {
         "stage": zero_stage(config),
         "reduce_bucket_size": min(BUCKET, n_trained),
         "memory_efficient_linear": False,  # replaces torch's linear function, for all models of the process
     }
-    if offload:
+    if config.memory.adam_offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": device.type == "cuda"}
     return {
         "train_micro_batch_size_per_gpu": 1,
-        # With more than one, offloaded gradients are added up on the host; backward does not scale by it.
-        "gradient_accumulation_steps": 2 if offload else 1,
+        "gradient_accumulation_steps": 1,
         "gradient_clipping": config.optim.max_norm,
         "bf16": {"enabled": config.model.bf16},
         "data_types": {"grad_accum_dtype": "fp32"},

@@ -47,6 +47,8 @@ class Case:
     until: int = TOTAL_STEPS
     poisoned: int = -1
     """The step whose first response has an infinite advantage."""
+    level: int = -1
+    """The step whose advantages are all 0: in the first one, so is every gradient."""
     resume: str = ""
     """A checkpoint to go on from."""
     save: str = ""
@@ -92,6 +94,8 @@ def run(case: Case, strategy: Strategy) -> dict[str, Any]:
         mine = share(global_experiences(step), case.how, strategy.rank, strategy.world_size)
         if step == case.poisoned and strategy.rank == 0:
             mine[0].advantages = torch.full((len(mine[0].response_ids),), float("inf"))
+        for e in mine if step == case.level else ():
+            e.advantages = torch.zeros(len(e.response_ids))
         rows = compute_logprobs(reference, mine, strategy, pad_token_id=0, micro_batch_size=2)
         for e, row in zip(mine, rows, strict=True):
             e.ref_logprobs = row

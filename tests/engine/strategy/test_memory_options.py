@@ -1,5 +1,6 @@
 """Precision and memory options change where numbers are kept, not what is trained."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,10 @@ CASES = {
     "zero 2, adam_offload, poisoned": case(
         poisoned=1, parallel={"zero_stage": 2}, memory={"adam_offload": True}
     ),
+}
+LEVEL_CASES = {
+    "fsdp2": case(level=0, model=BF16),
+    **{f"zero {stage}": case(level=0, model=BF16, parallel={"zero_stage": stage}) for stage in STAGES},
 }
 BF16_CASES = {
     "fsdp2": case(model=BF16),
@@ -81,6 +86,14 @@ def test_zero_in_bfloat16_is_fsdp2_in_bfloat16(stage: int, bf16: dict[str, Any])
     skipped = bf16[f"zero {stage}, poisoned"]
     assert distance(bf16["fsdp2, poisoned"]["state"], skipped["state"]) < 1e-5
     assert distance(ours["state"], skipped["state"]) > 1e-4
+
+
+def test_gradients_may_all_be_zero(tmp_path: Path) -> None:
+    """As where every group of responses has one and the same reward, at the beginning."""
+    results = policy_runs(tmp_path, nproc=2, **LEVEL_CASES)
+    assert results["fsdp2"]["metrics"][0]["grad/norm"] == 0.0
+    for theirs in results.values():
+        assert_same_training(results["fsdp2"], theirs, 1e-5)
 
 
 def test_zero_offload_in_bfloat16(bf16: dict[str, Any]) -> None:

@@ -21,9 +21,11 @@ CASES = {
         parallel=ZERO["zero 3"], **UNEVEN, memory={"fused_linear_logprob": True, "chunk_size": 5}
     ),
 }
+FUSED = {"fused_linear_logprob": True, "chunk_size": 5}
 UNTIED = {
     "zero 1": case(family="llama", parallel=ZERO["zero 1"]),
     "zero 3": case(family="llama", parallel=ZERO["zero 3"], **UNEVEN, memory={"chunk_size": 5}),
+    "zero 3, fused head": case(family="llama", parallel=ZERO["zero 3"], **UNEVEN, memory=FUSED),
 }
 
 pytestmark = [pytest.mark.dist, pytest.mark.deepspeed, pytest.mark.slow]
