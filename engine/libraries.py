@@ -28,7 +28,7 @@ def require_vllm() -> str:
 
 def require_sglang() -> str:
     """The installed version of SGLang. Raises as `require`."""
-    return require("sglang", extra="sglang", minimum="0.5")
+    return require("sglang", extra="sglang", minimum="0.5.23")
 
 
 def require_peft() -> str:

@@ -81,7 +81,7 @@ def _lengths(facts: Facts) -> Iterator[Finding]:
         )
 
 
-@rule("rollout.max_len")
+@rule("rollout.max_len", "rollout.engine_type")
 def _context(facts: Facts) -> Iterator[Finding]:
     model, longest = facts.model or {}, facts.config.rollout.max_len
     context = model.get("max_position_embeddings") or model.get("text_config", {}).get(
@@ -93,7 +93,7 @@ def _context(facts: Facts) -> Iterator[Finding]:
             "rollout.max_len",
             f"max_len = {longest} is longer than the {context} positions the model was made for",
             _within(context, facts.config.rollout),
-            severity="warning",
+            severity="error" if engine_name(facts.config) == "vllm" else "warning",  # vLLM does not start
         )
 
 

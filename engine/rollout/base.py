@@ -63,8 +63,8 @@ class RolloutEngine(Protocol):
     def update_weights(self, named: Iterable[tuple[str, Tensor]]) -> None:
         """Replace all weights: full tensors under Hugging Face parameter names, any dtype and device.
 
-        One name of a tied pair is enough. Raises ValueError naming every unknown, missing or misshapen
-        parameter (the weights are then undefined), RuntimeError while asleep.
+        One name of a tied pair is enough. Raises ValueError naming what is unknown, missing or misshapen
+        (the weights are then undefined; an engine may stop at the first it refuses), RuntimeError while asleep.
         """
         ...
 
