@@ -1,8 +1,8 @@
 """Assembles a trainer from a configuration: tokenizer, models, engine, data, rewards, checkpoints."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +22,7 @@ from engine.events import CheckpointEvent, Status
 from engine.experience_maker import ExperienceMaker
 from engine.findings import raise_errors, render
 from engine.models.actor import Actor
+from engine.models.compile import compile_layers
 from engine.models.loading import ModelSource, load_source, recompute_activations
 from engine.models.lora import add_adapters
 from engine.recorder import Recorder
@@ -129,30 +130,36 @@ def _held_out_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:
 
 
 def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Plan) -> Models:
-    actor_of = partial(
-        Actor,
+    lora = config.model.lora_rank > 0
+    model = source.load(strategy.compute_dtype if lora else torch.float32)
+    if config.memory.gradient_checkpointing:
+        recompute_activations(model)
+    n_parameters = sum(p.numel() for p in model.parameters())
+    actor = _actor(config, model, strategy)
+    if lora:
+        add_adapters(model, config.model, base=source.name, seed=config.run.seed)
+    strategy.prepare_model(actor, trainable=True)
+    reference = None
+    if config.algorithm.init_kl_coef > 0 and not lora:
+        reference = _actor(config, source.load(strategy.compute_dtype), strategy)
+        strategy.prepare_model(reference, trainable=False)
+    optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
+    scheduler = make_scheduler(optimizer, config.optim, plan.total_steps)
+    return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)
+
+
+def _actor(config: RunConfig, model: Any, strategy: Strategy) -> Actor:
+    actor = Actor(
+        model,
         temperature=config.rollout.temperature,
         chunk_size=config.memory.chunk_size,
         fused=config.memory.fused_linear_logprob,
         packing=config.memory.packing_samples,
         sequence_group=strategy.sequence_group,
     )
-    lora = config.model.lora_rank > 0
-    model = source.load(strategy.compute_dtype if lora else torch.float32)
-    if config.memory.gradient_checkpointing:
-        recompute_activations(model)
-    n_parameters = sum(p.numel() for p in model.parameters())
-    actor = actor_of(model)
-    if lora:
-        add_adapters(model, config.model, base=source.name, seed=config.run.seed)
-    strategy.prepare_model(actor, trainable=True)
-    reference = None
-    if config.algorithm.init_kl_coef > 0 and not lora:
-        reference = actor_of(source.load(strategy.compute_dtype))
-        strategy.prepare_model(reference, trainable=False)
-    optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
-    scheduler = make_scheduler(optimizer, config.optim, plan.total_steps)
-    return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)
+    if config.model.torch_compile:
+        compile_layers(actor)
+    return actor
 
 
 def _state(config: RunConfig, models: Models, n_prompts: int) -> TrainState:

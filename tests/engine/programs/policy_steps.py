@@ -19,6 +19,7 @@ from engine.config.sections import RunConfig
 from engine.data.experience import Experience
 from engine.leaving import leave
 from engine.models.actor import Actor
+from engine.models.compile import compile_layers
 from engine.models.loading import recompute_activations
 from engine.models.logprob_pass import compute_logprobs
 from engine.models.lora import add_adapters
@@ -75,6 +76,8 @@ def run(case: Case, strategy: Strategy) -> dict[str, Any]:
     actor = Actor(model, temperature=1.0, chunk_size=memory.chunk_size, fused=memory.fused_linear_logprob)
     if config.model.lora_rank > 0:
         add_adapters(model.to(strategy.compute_dtype), config.model, base="tiny", seed=0)
+    if config.model.torch_compile:
+        compile_layers(actor)
     assert strategy.prepare_model(actor, trainable=True) is actor
     reference = Actor(tiny_model(case.family), temperature=1.0, chunk_size=4096)
     strategy.prepare_model(reference, trainable=False)
@@ -108,7 +111,8 @@ def run(case: Case, strategy: Strategy) -> dict[str, Any]:
     weights = {name: p.clone() for name, p in engine_weights(actor, named)}
     tensors = strategy.checkpoint_access.tensors(actor, optimizer)
     state = {name: whole(tensor).clone() for name, tensor in tensors.items()}
-    return {"metrics": metrics, "weights": weights, "state": state}
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"] if config.model.torch_compile else 0
+    return {"metrics": metrics, "weights": weights, "state": state, "compiled graphs": graphs}
 
 
 def run_config(case: Case) -> RunConfig:
