@@ -138,7 +138,9 @@ def measure(engine_type: str, tensor_parallel: str, bucket_mib: str, model: str,
     actor = Actor(source.load(torch.float32), temperature=1.0, chunk_size=64)
     strategy.prepare_model(actor, trainable=True)
 
-    weights = [(name, p.clone()) for name, p in engine_weights(actor, strategy.named_full_parameters(actor))]
+    on_disk = strategy.inference_engine.names_on_disk
+    named = engine_weights(actor, strategy.named_full_parameters(actor), on_disk=on_disk)
+    weights = [(name, p.clone()) for name, p in named]
     parameters = sum(p.numel() for _, p in weights)
     share = [p.flatten()[: p.numel() // int(tensor_parallel)] for _, p in weights]
     share_mib = sum(p.nbytes for p in share) / MIB

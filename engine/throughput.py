@@ -29,24 +29,27 @@ def peak_flops(device_name: str) -> float | None:
     return None
 
 
-def training_flops(n_parameters: int, n_tokens: int) -> float:
+def training_flops(n_parameters: int, n_tokens: int, *, frozen: bool = False) -> float:
     """FLOPs of forward and backward over `n_tokens`: 6 per parameter and token (Kaplan et al. 2020).
 
-    Attention's quadratic part and recomputation are left out, as is customary for MFU.
+    `frozen`: 4, where the parameters themselves get no gradient (a LoRA base). Attention's quadratic part and
+    recomputation are left out, as is customary for MFU.
     """
-    return 6.0 * n_parameters * n_tokens
+    return (4.0 if frozen else 6.0) * n_parameters * n_tokens
 
 
-def mfu(n_parameters: int, n_tokens: int, seconds: float, device_name: str) -> float | None:
+def mfu(
+    n_parameters: int, n_tokens: int, seconds: float, device_name: str, *, frozen: bool = False
+) -> float | None:
     """Share of the device's peak that one rank used for training; None when the device is unknown."""
     peak = peak_flops(device_name)
     if peak is None or seconds <= 0:
         return None
-    return training_flops(n_parameters, n_tokens) / seconds / peak
+    return training_flops(n_parameters, n_tokens, frozen=frozen) / seconds / peak
 
 
 def throughput_metrics(
-    values: dict[str, float], n_parameters: int, world_size: int, device_name: str
+    values: dict[str, float], n_parameters: int, world_size: int, device_name: str, *, frozen: bool = False
 ) -> dict[str, float]:
     """Metrics of an iteration from its global sums.
 
@@ -65,7 +68,9 @@ def throughput_metrics(
     }
     if values.get("time/logprob"):
         rates["throughput/logprob_tokens_per_s"] = _rate(tokens, values["time/logprob"])
-    share = mfu(n_parameters, int(forwarded_tokens / world_size), values.get("time/update", 0.0), device_name)
+    tokens_per_rank = int(forwarded_tokens / world_size)
+    seconds = values.get("time/update", 0.0)
+    share = mfu(n_parameters, tokens_per_rank, seconds, device_name, frozen=frozen)
     if share is not None:
         rates["throughput/mfu"] = share
     return {**values, **rates}

@@ -252,7 +252,11 @@ class SPMDPPOTrainer:
         forwarded, self.update.forwarded_tokens = self.update.forwarded_tokens, 0
         values = timing_metrics(phases, experiences, self.config.optim.max_epochs, forwarded, self.strategy)
         return throughput_metrics(
-            values, self.models.n_parameters, self.strategy.world_size, self.telemetry.device_name
+            values,
+            self.models.n_parameters,
+            self.strategy.world_size,
+            self.telemetry.device_name,
+            frozen=self.config.model.lora_rank > 0,
         )
 
     def _check(self, steps: Sequence[dict[str, float]]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from engine.config.choices import engine_name, strategy_name
+from engine.config.choices import engine_name, strategy_name, zero_stage
 from engine.config.registry import parameters
 from engine.config.rule import Facts, Rule, finding, rule, use
 from engine.config.values import show
@@ -61,6 +61,21 @@ def _masters_need_bf16(facts: Facts) -> Iterator[Finding]:
             "use_mp_opt = true keeps float32 masters of bfloat16 parameters, but bf16 = false",
             use("model.bf16", True),
             use("memory.use_mp_opt", False),
+        )
+
+
+@rule("model.torch_compile", FSDP, STAGE)
+def _compiled_layers_stay_whole(facts: Facts) -> Iterator[Finding]:
+    config = facts.config
+    if config.model.torch_compile and strategy_name(config) == "deepspeed" and zero_stage(config) == 3:
+        yield finding(
+            "model.compile-with-zero-3",
+            "model.torch_compile",
+            "torch_compile = true, but the hooks of ZeRO 3 break every decoder layer into pieces that are "
+            "compiled one by one",
+            use("model.torch_compile", False),
+            use(STAGE, 2),
+            Fix("use FSDP2: set fsdp to true and leave zero_stage out", set={FSDP: True, STAGE: None}),
         )
 
 
@@ -167,6 +182,7 @@ RULES: tuple[Rule, ...] = (
     _one_strategy,
     _options_of_the_strategy,
     _masters_need_bf16,
+    _compiled_layers_stay_whole,
     _shards_divide_ranks,
     _tensor_parallel_needs_an_engine,
     _key_value_heads,

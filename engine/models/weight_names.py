@@ -19,15 +19,17 @@ from engine.models.lora import is_adapter, merged, plain_name
 Named = tuple[str, Tensor]
 
 
-def engine_weights(model: nn.Module, named: Iterable[Named]) -> Iterator[Named]:
+def engine_weights(model: nn.Module, named: Iterable[Named], *, on_disk: bool) -> Iterator[Named]:
     """Whole parameters of an actor (or of the model inside) as a rollout engine wants them.
 
-    Adapters are merged into the weights that they belong to.
+    Adapters are merged into the weights that they belong to. `on_disk`: as a checkpoint has them, not as the
+    model in memory.
     """
     if isinstance(model, Actor):
         named = ((name.removeprefix("model."), tensor) for name, tensor in named)
         model = model.model
-    return checkpoint_weights(model, merged(model, named))
+    plain = merged(model, named)
+    return checkpoint_weights(model, plain) if on_disk else plain
 
 
 def checkpoint_weights(model: nn.Module, named: Iterable[Named]) -> Iterator[Named]:

@@ -49,6 +49,9 @@ class Completion:
 class RolloutEngine(Protocol):
     """Samples responses from its own copy of the policy."""
 
+    names_on_disk: bool
+    """Whether weights come under the names, and in the pieces, of a checkpoint, or as the model has them."""
+
     @property
     def status(self) -> str:
         """`awake` or `asleep`."""
@@ -61,10 +64,10 @@ class RolloutEngine(Protocol):
         ...
 
     def update_weights(self, named: Iterable[tuple[str, Tensor]]) -> None:
-        """Replace all weights: full tensors under Hugging Face parameter names, any dtype and device.
+        """Replace all weights: full tensors, any dtype and device, under the names of `names_on_disk`.
 
         One name of a tied pair is enough. Raises ValueError naming what is unknown, missing or misshapen
-        (the weights are then undefined; an engine may stop at the first it refuses), RuntimeError while asleep.
+        (the weights are then undefined; an engine may stop at the first one), RuntimeError while asleep.
         """
         ...
 

@@ -47,6 +47,8 @@ class HFEngine:
     a CPU it only changes the status.
     """
 
+    names_on_disk = False
+
     def __init__(
         self,
         model: PreTrainedModel,

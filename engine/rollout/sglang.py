@@ -36,6 +36,8 @@ MIB = 1024**2
 class SGLangEngine:
     """A `RolloutEngine` on `sglang.Engine`, which only the first rank of `group` holds."""
 
+    names_on_disk = True
+
     def __init__(
         self,
         engine: Any | None,

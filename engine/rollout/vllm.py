@@ -38,6 +38,8 @@ class VLLMEngine:
     weights at once and the cache when it is needed, so that a weight sync finds room.
     """
 
+    names_on_disk = True
+
     def __init__(
         self, llm: Any, *, eos_token_ids: Collection[int], device: torch.device, sleeps: bool
     ) -> None:

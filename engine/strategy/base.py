@@ -131,8 +131,9 @@ class Strategy(Collectives, ABC):
     def update_engine_weights(self, actor: nn.Module) -> None:
         """Give the engine the actor's present weights, bucket by bucket. Collective."""
         self.wakeup_inference_engine()
+        engine = self.inference_engine
         named = self.named_full_parameters(actor, self.compute_dtype)
-        self.inference_engine.update_weights(engine_weights(actor, named))
+        engine.update_weights(engine_weights(actor, named, on_disk=engine.names_on_disk))
 
     def gather_and_generate(
         self,

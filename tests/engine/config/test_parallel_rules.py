@@ -28,6 +28,7 @@ MISTAKES: list[tuple[str, str, dict[str, Any]]] = [
     ("parallel.option-of-other-strategy", "error", {"parallel.fsdp": False, "memory.use_mp_opt": True}),
     ("parallel.option-of-other-strategy", "error", {"parallel.zero_stage": 1, "parallel.fsdp_shard_size": 4}),
     ("memory.mp-opt-needs-bf16", "error", {"memory.use_mp_opt": True, "model.bf16": False}),
+    ("model.compile-with-zero-3", "error", {"model.torch_compile": True, "parallel.zero_stage": 3}),
     ("parallel.shard-size-indivisible", "error", {"parallel.fsdp_shard_size": 3}),
     ("rollout.tp-needs-engine", "error", {"rollout.engine_type": "hf", "rollout.engine_tp_size": 2}),
     ("model.flash-needs-bf16", "error", {"model.flash_attn": True, "model.bf16": False}),

@@ -52,7 +52,9 @@ def train(actor: Actor, steps: int = 3) -> None:
 def merged_model(actor: Actor, family: str) -> Any:
     """A model as the rollout engine has it, with the actor's present weights."""
     plain = AutoModelForCausalLM.from_config(CONFIGS[family]())
-    copy_weights(plain, engine_weights(actor, ((n, p.detach()) for n, p in actor.named_parameters())))
+    copy_weights(
+        plain, engine_weights(actor, ((n, p.detach()) for n, p in actor.named_parameters()), on_disk=False)
+    )
     return plain
 
 
@@ -99,7 +101,12 @@ def test_the_rollout_engine_gets_the_plain_model_merged(family: str) -> None:
     train(actor)
     plain = Actor(merged_model(actor, family), temperature=0.8, chunk_size=100)
     assert_close(forward(plain), forward(actor), rtol=0, atol=1e-5)
-    names = [n for n, _ in engine_weights(actor, ((n, p.detach()) for n, p in actor.named_parameters()))]
+    names = [
+        n
+        for n, _ in engine_weights(
+            actor, ((n, p.detach()) for n, p in actor.named_parameters()), on_disk=False
+        )
+    ]
     assert names == [name for name, _ in tiny_model(family).named_parameters()]
 
 
@@ -109,7 +116,9 @@ def test_hf_engine_samples_with_the_log_probs_of_the_actor() -> None:
     actor = lora_actor()
     train(actor)
     engine = HFEngine(tiny_model(), eos_token_ids=[1], pad_token_id=0, max_batch=4)
-    engine.update_weights(engine_weights(actor, ((n, p.detach()) for n, p in actor.named_parameters())))
+    engine.update_weights(
+        engine_weights(actor, ((n, p.detach()) for n, p in actor.named_parameters()), on_disk=False)
+    )
     params = SamplingParams(n=4, temperature=0.8, top_p=1.0, top_k=-1, max_tokens=8, min_tokens=0)
     (completions,) = engine.generate([[5, 6, 7]], params, torch.Generator().manual_seed(0))
     from engine.data.experience import Experience
@@ -131,7 +140,9 @@ def test_layers_that_keep_their_weight_transposed_are_merged_too() -> None:
         if is_adapter(name):
             torch.nn.init.normal_(parameter, std=0.1)
     plain = AutoModelForCausalLM.from_config(config)
-    copy_weights(plain, engine_weights(model, ((n, p.detach()) for n, p in model.named_parameters())))
+    copy_weights(
+        plain, engine_weights(model, ((n, p.detach()) for n, p in model.named_parameters()), on_disk=False)
+    )
     tokens = torch.arange(20)[None]
     with torch.no_grad():
         assert_close(plain.eval()(tokens).logits, model.eval()(tokens).logits, rtol=0, atol=1e-5)

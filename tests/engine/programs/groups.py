@@ -10,8 +10,8 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 
 from engine import failure
-from engine.health import flight_recorder
 from engine.config.sections import RunConfig
+from engine.health import flight_recorder
 from engine.leaving import leave
 from engine.strategy import Strategy, get_strategy
 from engine.strategy.group_check import try_out

@@ -108,7 +108,7 @@ def run(case: Case, strategy: Strategy) -> dict[str, Any]:
         if case.save and step == 0:
             assert checkpoints(strategy, Path(case.save)).save(1, actor, optimizer, {"step": 1}, {})
     named = strategy.named_full_parameters(actor)
-    weights = {name: p.clone() for name, p in engine_weights(actor, named)}
+    weights = {name: p.clone() for name, p in engine_weights(actor, named, on_disk=True)}
     tensors = strategy.checkpoint_access.tensors(actor, optimizer)
     state = {name: whole(tensor).clone() for name, tensor in tensors.items()}
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"] if config.model.torch_compile else 0

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from engine.models.actor import Actor
+from engine.models.weight_names import engine_weights
 from engine.rollout.base import Completion, SamplingParams
 from engine.rollout.hf import HFEngine
+from tests.engine.rollout import engine_models
 from tests.engine.rollout.rollout_models import EOS, FUSED, PAD, build_model
 
 PARAMS = SamplingParams(n=2, temperature=0.0, max_tokens=8)
@@ -97,3 +100,17 @@ def test_models_with_another_kind_of_state_are_refused() -> None:
     model.config.layer_types = ["linear_attention", "full_attention"]
     with pytest.raises(Exception, match=r"rollout\.hf-unsupported-model.*linear_attention"):
         HFEngine(model, eos_token_ids=[EOS], pad_token_id=PAD, max_batch=8)
+
+
+def test_fused_experts_come_as_the_model_has_them() -> None:
+    def engine_of(seed: int) -> HFEngine:
+        model = engine_models.build("qwen3_moe", seed=seed)
+        return HFEngine(model, eos_token_ids=[EOS], pad_token_id=PAD, max_batch=8)
+
+    engine, actor = (
+        engine_of(0),
+        Actor(engine_models.build("qwen3_moe", seed=1), temperature=1.0, chunk_size=64),
+    )
+    named = ((name, parameter.detach()) for name, parameter in actor.named_parameters())
+    engine.update_weights(engine_weights(actor, named, on_disk=engine.names_on_disk))
+    assert generate(engine) == generate(engine_of(1)) != generate(engine_of(0))
