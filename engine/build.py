@@ -60,6 +60,7 @@ def build_trainer(
         _check(config, source, strategy, len(prompts), own_reward=bool(own))
         plan = plan_run(config, len(prompts))
         models = _models(config, source, strategy, plan)
+        strategy.group_checks.check()  # those that sharding has made
         strategy.setup_inference_engine(start_engine(config, source, strategy))
     maker = ExperienceMaker(strategy, source.tokenizer, scorer)
     held_out = _held_out_prompts(config, source)
@@ -144,6 +145,7 @@ def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Pl
         reference = _actor(config, source.load(strategy.compute_dtype), strategy)
         strategy.prepare_model(reference, trainable=False)
     optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
+    strategy.maybe_offload_optimizer(optimizer)  # masters of `use_mp_opt` are states from the start
     scheduler = make_scheduler(optimizer, config.optim, plan.total_steps)
     return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)
 

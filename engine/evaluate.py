@@ -33,10 +33,11 @@ class Evaluator:
         metrics: dict[str, float] = {}
         for i, temperature in enumerate(self.config.eval.eval_temperatures):
             suffix = "" if i == 0 else f"_t{temperature:g}"
-            metrics |= {f"eval/{k}{suffix}": v for k, v in self._at(temperature).items()}
+            last = i == len(self.config.eval.eval_temperatures) - 1
+            metrics |= {f"eval/{k}{suffix}": v for k, v in self._at(temperature, last).items()}
         return metrics
 
-    def _at(self, temperature: float) -> dict[str, float]:
+    def _at(self, temperature: float, last: bool) -> dict[str, float]:
         params = SamplingParams(
             n=1,
             temperature=temperature,
@@ -48,7 +49,7 @@ class Evaluator:
         generator = torch.Generator(self.strategy.device)
         generator.manual_seed(self.config.run.seed + self.strategy.rank)
         mine = self.strategy.deal(self.prompts)
-        experiences = self.maker.generate(mine, params, generator)
+        experiences = self.maker.generate(mine, params, generator, sleep_engine=last)
         return self._measure(self.maker.score(mine, experiences, n=1))
 
     def _measure(self, rollout: Rollout) -> dict[str, float]:

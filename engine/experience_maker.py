@@ -42,10 +42,17 @@ class ExperienceMaker:
         self.scorer = scorer
 
     def generate(
-        self, prompts: Sequence[Prompt], params: SamplingParams, generator: torch.Generator
+        self,
+        prompts: Sequence[Prompt],
+        params: SamplingParams,
+        generator: torch.Generator,
+        *,
+        sleep_engine: bool = True,
     ) -> list[Experience]:
-        """`params.n` responses for each prompt, group after group."""
-        groups = self.strategy.gather_and_generate([p.token_ids for p in prompts], params, generator)
+        """`params.n` responses for each prompt, group after group; then the engine may sleep."""
+        groups = self.strategy.gather_and_generate(
+            [p.token_ids for p in prompts], params, generator, sleep_engine=sleep_engine
+        )
         return [
             Experience(
                 prompt_ids=prompt.token_ids,

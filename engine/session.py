@@ -37,7 +37,7 @@ def fit(
         trainer = build_trainer(
             config, run_dir, strategy, telemetry, reward_fn=reward_fn, trainer_class=trainer_class
         )
-        strategy.group_checks.check()  # those that sharding has made
+        strategy.group_checks.limit_waiting()  # in groups of the rollout engine's own
         strategy.print(f"{trainer.fit()} at step {trainer.state.step}")
     finally:
         telemetry.close()

@@ -117,7 +117,7 @@ class SPMDPPOTrainer:
         self.telemetry.step = first_step
         rollouts = [self._rollout() for _ in range(self.plan.rollouts)]
         shaped = self._advantages(rollouts)
-        experiences = self._share([e for rollout in rollouts for e in rollout.experiences])
+        experiences = [e for rollout in rollouts for e in rollout.experiences]
         self._check_sync(experiences)
         self._logprobs(experiences)
         steps = self._train(experiences)
@@ -160,13 +160,6 @@ class SPMDPPOTrainer:
         assign_advantages(experiences, advantages, ~zero_variance(shaped), self.config, self._sum)
         return shaped
 
-    def _share(self, experiences: list[Experience]) -> list[Experience]:
-        """As many responses for every rank: prompts need only divide among engine replicas, not ranks."""
-        if self.config.batch.rollout_batch_size % self.strategy.world_size == 0:
-            return experiences
-        everyone = [e for part in self.strategy.all_gather_objects(experiences) for e in part]
-        return everyone[self.strategy.rank :: self.strategy.world_size]
-
     def _check_sync(self, experiences: Sequence[Experience]) -> None:
         """Before the first update of this process: does the engine sample from the trainer's weights?"""
         if self._sync_checked:
@@ -179,7 +172,8 @@ class SPMDPPOTrainer:
     def _logprobs(self, experiences: Sequence[Experience]) -> None:
         """Of the policy at rollout time, where several steps will move it on, and of the reference model."""
         with self.telemetry.phase("logprob"):
-            if not self.plan.on_policy:
+            # Dropout of adapters, which the policy that sampled had not, must not count as its change.
+            if not self.plan.on_policy or self.config.model.lora_dropout > 0:
                 for e, row in zip(experiences, self._score_with(self.models.actor, experiences), strict=True):
                     e.old_logprobs = row
             if self.config.algorithm.init_kl_coef > 0:
@@ -211,17 +205,29 @@ class SPMDPPOTrainer:
 
     def _minibatches(self, experiences: Sequence[Experience]) -> Iterator[list[Experience]]:
         """This rank's share of each optimizer step: `max_epochs` passes over the experiences, cut at TBS."""
+        pool, size, deal = self._pool(experiences)
         stream: list[Experience] = []
         for epoch in range(self.config.optim.max_epochs):
-            order: Sequence[int] = range(len(experiences))
+            order: Sequence[int] = range(len(pool))
             if epoch > 0:
                 seed = self.config.run.seed * 1_000_003 + self.state.order.rollouts_done * 1009 + epoch
                 order = torch.randperm(len(order), generator=torch.Generator().manual_seed(seed)).tolist()
-            stream += [experiences[i] for i in order]
-        size = self.config.batch.train_batch_size // self.strategy.world_size
+            stream += [pool[i] for i in order]
         for start in range(0, len(stream), size):
             if self.state.step < self.plan.total_steps:
-                yield stream[start : start + size]
+                yield stream[start : start + size][deal]
+
+    def _pool(self, experiences: Sequence[Experience]) -> tuple[Sequence[Experience], int, slice]:
+        """What steps are cut from, how much of it each takes, and this rank's part of that. Collective.
+
+        Prompts only have to divide among engine replicas: where ranks hold more or less of them, all ranks
+        cut the same list of everyone's.
+        """
+        tbs, world = self.config.batch.train_batch_size, self.strategy.world_size
+        if self.config.batch.rollout_batch_size % world == 0:
+            return experiences, tbs // world, slice(None)
+        everyone = [e for part in self.strategy.all_gather_objects(list(experiences)) for e in part]
+        return everyone, tbs, slice(self.strategy.rank, None, world)
 
     def _train(self, experiences: Sequence[Experience]) -> list[dict[str, float]]:
         """All optimizer steps that these responses are good for; their metrics."""

@@ -12,8 +12,9 @@ import torch
 
 from engine.checkpoint import layout
 from engine.checkpoint.hf_folder import set_dtype, split, write_index, write_part
-from engine.checkpoint.saved_model import ADAPTER_CONFIG, open_model
+from engine.checkpoint.saved_model import open_model
 from engine.findings import EXIT_OK, EXIT_UNFIT, Finding, FindingsError, Fix, render
+from engine.models.lora import ADAPTER_CONFIG
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 

@@ -1,7 +1,9 @@
 """Whether a checkpoint is one of the model that is to be filled from it, and if not, why not."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +40,33 @@ def check_fit(weights: Mapping[str, Tensor], saved: Mapping[str, TensorStorageMe
             )
         ]
     )
+
+
+def check_adapter(saved: Path, here: Mapping[str, Any], path: Path) -> None:
+    """Raise FindingsError (checkpoint.does-not-fit) where adapters were made for something else.
+
+    `saved` is the checkpoint's `adapter_config.json`, `here` what would be written now.
+    """
+    there = json.loads(saved.read_text())
+    differ = [name for name in _ADAPTER_SETTINGS if there.get(name) != here.get(name)]
+    if not differ:
+        return
+    evidence = tuple(f"{name}: {there.get(name)} saved, {here.get(name)} now" for name in differ)
+    fixes = [Fix(f"resume with {_ADAPTER_SETTINGS[name]} = {there.get(name)}") for name in differ]
+    if "base_model_name_or_path" in differ:
+        fixes.append(Fix(f"or, if it is the same model in another place, write that into {saved}"))
+    finding = Finding(
+        id="checkpoint.does-not-fit",
+        severity="error",
+        cause=f"{path} holds LoRA adapters that were trained with another {' and '.join(differ)}.",
+        evidence=evidence,
+        fixes=(*fixes, Fix("or start a new run: leave load_checkpoint out")),
+        param="checkpoint.ckpt_path",
+    )
+    raise FindingsError([finding])
+
+
+_ADAPTER_SETTINGS = {"base_model_name_or_path": "model.pretrain", "lora_alpha": "model.lora_alpha"}
 
 
 def _another_model(wrong: int, here: Sizes, path: Path) -> tuple[str, tuple[Fix, ...]]:

@@ -15,12 +15,12 @@ from torch.optim import Optimizer
 
 from engine.checkpoint import layout
 from engine.checkpoint.access import InPlace, TensorAccess
-from engine.checkpoint.fit import check_fit
+from engine.checkpoint.fit import check_adapter, check_fit
 from engine.checkpoint.hf_folder import HFAssets, write_model
 from engine.checkpoint.store import read_metadata, read_shards, refusals_as_os_error, write_shards
 from engine.checkpoint.tensors import kept, saved_tensors
 from engine.findings import Finding, FindingsError, Fix
-from engine.models.lora import write_adapter_config
+from engine.models.lora import ADAPTER_CONFIG, adapter_config, write_adapter_config
 
 GB = 10**9
 
@@ -213,6 +213,8 @@ class CheckpointManager:
         """
         saved = saved_tensors(read_metadata(path / layout.SHARDS))
         check_fit(kept(self.access.weight_shapes(model)), saved, path)
+        if adapters := adapter_config(model):
+            check_adapter(path / layout.HF_ASSETS / ADAPTER_CONFIG, adapters.to_dict(), path)
         self.access.fill(model, optimizer, saved, lambda tensors: read_shards(tensors, path / layout.SHARDS))
         manifest = layout.read_manifest(path)
         same_world = manifest is not None and manifest.world_size == self.world_size

@@ -14,9 +14,7 @@ from engine.checkpoint import layout
 from engine.checkpoint.store import read_metadata, read_shards
 from engine.checkpoint.tensors import MODEL, model_tensors, saved_tensors
 from engine.findings import Finding, FindingsError, Fix
-from engine.models.lora import A, B, add_product, is_adapter
-
-ADAPTER_CONFIG = "adapter_config.json"
+from engine.models.lora import ADAPTER_CONFIG, A, B, add_product, is_adapter
 
 
 class SavedModel(Protocol):

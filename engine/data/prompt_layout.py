@@ -7,6 +7,7 @@ that share nothing stand there whole, as prompts without responses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,25 +29,40 @@ class Stretches:
     longest_key: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PromptLayout:
     """Where the N tokens of G distinct prompts (up to P long) and B responses (up to T long) stand.
 
     `prompts` [G, P] and `responses` [B, T] are indices into the N tokens, 0 where there is none; `owner` [B]
-    is each response's prompt; `mask` [B, 1, T, P + T] is what response tokens may look at; `restore` [N]
-    finds each token among the G·P + B·T padded places.
+    is each response's prompt; `restore` [N] finds each token among the G·P + B·T padded places. `lengths`, of
+    prompts and of responses, stay on the CPU. What only some kernels read is made when it is first read.
     """
 
     prompts: Tensor
     responses: Tensor
     owner: Tensor
-    mask: Tensor
     restore: Tensor
-    stretches: Stretches
+    lengths: tuple[Tensor, Tensor]
 
     @property
     def n_tokens(self) -> int:
         return len(self.restore)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """What response tokens may look at, [B, 1, T, P + T]: their prompt, and their response so far."""
+        plen, rlen = self.lengths
+        width, length = self.prompts.shape[1], self.responses.shape[1]
+        device = self.owner.device
+        prompt_mask = torch.arange(width, device=device) < plen.to(device)[self.owner, None]
+        causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+        to_prompt = prompt_mask[:, None].expand(-1, length, -1)
+        return torch.cat([to_prompt, causal.expand(len(rlen), -1, -1)], dim=-1)[:, None]
+
+    @cached_property
+    def stretches(self) -> Stretches:
+        """The same for kernels that take stretches of any length."""
+        return _stretches(*self.lengths, self.owner.cpu(), self.owner.device)
 
 
 def lay_out(
@@ -57,18 +73,9 @@ def lay_out(
     owners = torch.tensor(owner, dtype=torch.long)
     prompts, prompt_mask = _places(plen, start=0)
     responses, response_mask = _places(rlen, start=int(plen.sum()))
-    length = response_mask.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril().expand(len(rlen), -1, -1)
-    to_prompt = prompt_mask[owners][:, None].expand(-1, length, -1)
     restore = torch.cat([prompt_mask.flatten(), response_mask.flatten()]).nonzero().squeeze(1)
-    mask = torch.cat([to_prompt, causal], dim=-1)[:, None]
     return PromptLayout(
-        prompts.to(device),
-        responses.to(device),
-        owners.to(device),
-        mask.to(device),
-        restore.to(device),
-        _stretches(plen, rlen, owners, device),
+        prompts.to(device), responses.to(device), owners.to(device), restore.to(device), (plen, rlen)
     )
 
 

@@ -23,7 +23,11 @@ def switch_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def dumps_to(run_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variable to add to `environ`, before the first dump, so that dumps land in the run directory."""
+    """The variable to add to `environ`, before the first dump, so that dumps land in the run directory.
+
+    Makes the folder, for NCCL's watchdog does not.
+    """
+    (run_dir / "flight_recorder").mkdir(parents=True, exist_ok=True)
     return _unless_given(environ, _FILE_PREFIX, str(run_dir / "flight_recorder" / "rank_"))
 
 

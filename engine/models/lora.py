@@ -21,6 +21,7 @@ from engine.libraries import require_peft
 Named = tuple[str, Tensor]
 
 ADAPTER = "default"
+ADAPTER_CONFIG = "adapter_config.json"
 ALL_LINEAR = "all-linear"
 BASE, A, B = ".base_layer.", f".lora_A.{ADAPTER}.", f".lora_B.{ADAPTER}."
 """What peft puts into names: of the layer that got an adapter, and of the adapter's factors."""
@@ -58,12 +59,18 @@ def is_adapter(name: str) -> bool:
     return A in name or B in name
 
 
-def write_adapter_config(model: nn.Module, folder: Path) -> None:
-    """peft's `adapter_config.json`, for a model that has adapters."""
+def adapter_config(model: nn.Module) -> Any | None:
+    """peft's configuration of a model's adapters; None without any."""
     for module in model.modules():
         if ADAPTER in getattr(module, "peft_config", {}):
-            module.peft_config[ADAPTER].save_pretrained(folder)  # type: ignore[union-attr, index]
-            return
+            return module.peft_config[ADAPTER]  # type: ignore[index]
+    return None
+
+
+def write_adapter_config(model: nn.Module, folder: Path) -> None:
+    """peft's `adapter_config.json`, for a model that has adapters."""
+    if config := adapter_config(model):
+        config.save_pretrained(folder)
 
 
 @contextmanager

@@ -78,3 +78,7 @@ class RolloutEngine(Protocol):
     def wake_up(self) -> None:
         """Take device memory back; again is harmless."""
         ...
+
+    def close(self) -> None:
+        """End what runs for the engine; it cannot be used afterwards."""
+        ...

@@ -138,6 +138,9 @@ class HFEngine:
             self.model.to(self.device)
             self.lean = LeanDecoder(self.model) if self.fused else None
 
+    def close(self) -> None:
+        """Nothing runs for it."""
+
     def _new_batch(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> DecodeBatch:
         responses = len(prompts) * params.n
         slack = SLACK_COLUMNS if responses > self.max_batch else 0

@@ -100,6 +100,11 @@ class SGLangEngine:
         self._told_by_first(lambda engine: engine.resume_memory_occupation())
         self.status = "awake"
 
+    def close(self) -> None:
+        """End SGLang's processes."""
+        if self.engine is not None:
+            self.engine.shutdown()
+
     def _ask(
         self, engine: Any, prompts: Sequence[Sequence[int]], params: SamplingParams, seeds: Sequence[int]
     ) -> list[Completion]:

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from engine.config.sections import RunConfig
-from engine.findings import EXIT_RUN_FAILED, Finding, FindingsError, render
+from engine.findings import EXIT_RUN_FAILED, EXIT_UNFIT, Finding, FindingsError, render
 from engine.libraries import require_vllm
 from engine.models.loading import ModelSource
 from engine.rollout.base import Completion, SamplingParams
 from engine.rollout.batch import not_finite
 from engine.rollout.guest import environment, own_random_state, undisturbed
 from engine.rollout.memory_release import free_memory, wait_for_release
-from engine.rollout.vllm_refusals import explain
+from engine.rollout.vllm_refusals import explain, not_importable
 from engine.strategy import Strategy
 
 GIB = 1024**3
@@ -121,6 +121,10 @@ class VLLMEngine:
             self.llm.wake_up(tags=["weights"])
         self.status = "awake"
 
+    def close(self) -> None:
+        """Take down vLLM, and with it the process group, which it takes for its own."""
+        self.llm.llm_engine.engine_core.shutdown()
+
     def _sampling(self, params: SamplingParams) -> Any:
         from vllm import SamplingParams as VLLMSamplingParams
 
@@ -155,7 +159,8 @@ class VLLMEngine:
 def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> VLLMEngine:
     """The engine of this rank; see `start_engine`. Collective.
 
-    Raises FindingsError: environment.missing-extra, environment.unsupported-version, engine.out-of-memory,
+    Raises FindingsError: environment.missing-extra, environment.unsupported-version,
+    environment.not-importable, engine.out-of-memory,
     engine.beyond-context, engine.unsupported-model.
     """
     version = require_vllm()
@@ -167,8 +172,10 @@ def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> VLLMEng
     with undisturbed(), environment(_environment(strategy)), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # vLLM's own, of no use to who starts a run
         run = os.environ.get("MASTER_PORT", str(os.getpid()))
-        from vllm import LLM
-
+        try:
+            from vllm import LLM
+        except (ImportError, OSError) as error:
+            raise FindingsError([not_importable(version, error)], EXIT_UNFIT) from error
         _name_shared_memory(run)
         try:
             llm = LLM(**engine_arguments(config, source, strategy))

@@ -54,6 +54,21 @@ def explain(error: Exception, rollout: RolloutSection, device: torch.device) -> 
     return None
 
 
+def not_importable(version: str, error: Exception) -> Finding:
+    """The finding for a vLLM that is installed, but for another torch or without a library it needs."""
+    return Finding(
+        id="environment.not-importable",
+        severity="error",
+        cause=f"vllm {version} is installed, but cannot be imported: {type(error).__name__}",
+        evidence=_first_lines(str(error)),
+        fixes=(
+            Fix("Install a vllm that was built for this torch.", command="pip install 'rftui[vllm]'"),
+            Fix("Sample with transformers.", set={"rollout.engine_type": "hf"}),
+        ),
+        param="rollout.engine_type",
+    )
+
+
 def _out_of_memory(words: str, rollout: RolloutSection, text: str, *fixes: Fix) -> Finding:
     settings = f"engine_mem_util = {rollout.engine_mem_util:g}, max_len = {rollout.max_len}, " + (
         f"engine_tp_size = {rollout.engine_tp_size}, engine_kv_cache_gb = {rollout.engine_kv_cache_gb}"

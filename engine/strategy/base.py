@@ -97,13 +97,19 @@ class Strategy(Collectives, ABC):
 
     def maybe_load_model(self, model: nn.Module) -> None:
         """Bring a frozen model (reference, reward) to the device for its phase."""
-        if self.config.memory.ref_reward_offload:
+        if self._models_travel:
             model.to(self.device)
 
     def maybe_offload_model(self, model: nn.Module) -> None:
         """Take a frozen model to host memory outside its phase, with `ref_reward_offload`."""
-        if self.config.memory.ref_reward_offload:
+        if self._models_travel:
             model.to("cpu")
+
+    @property
+    def _models_travel(self) -> bool:
+        """With `fsdp_cpu_offload` their shards come to the device layer by layer, by themselves."""
+        memory = self.config.memory
+        return memory.ref_reward_offload and not memory.fsdp_cpu_offload
 
     # --- rollout engine -------------------------------------------------------------------------------
 
@@ -193,6 +199,8 @@ class Strategy(Collectives, ABC):
             self.print(f"{prefix}: {now:.2f} GiB allocated, peak {peak:.2f} GiB")
 
     def close(self) -> None:
-        """Leave the process group."""
+        """Take down the rollout engine and leave the process group."""
+        if self._engine is not None:
+            self._engine.close()
         if dist.is_initialized():
             dist.destroy_process_group()

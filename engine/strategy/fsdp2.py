@@ -83,12 +83,18 @@ class FSDP2Strategy(Strategy):
         return norm
 
     def maybe_load_optimizer(self, optimizer: Optimizer) -> None:
-        if self.config.memory.adam_offload:
+        if self._states_travel:
             move_states(optimizer, self.device)
 
     def maybe_offload_optimizer(self, optimizer: Optimizer) -> None:
-        if self.config.memory.adam_offload:
+        if self._states_travel:
             move_states(optimizer, torch.device("cpu"))
+
+    @property
+    def _states_travel(self) -> bool:
+        """With `fsdp_cpu_offload` they are in host memory, and stepped there, all the time."""
+        memory = self.config.memory
+        return memory.adam_offload and not memory.fsdp_cpu_offload
 
     @property
     def checkpoint_access(self) -> TensorAccess:

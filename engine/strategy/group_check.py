@@ -17,7 +17,7 @@ class GroupChecks:
         self.rank = rank
         self.devices = [torch.device("cpu")] if device.type == "cpu" else [torch.device("cpu"), device]
         self.timeout = timedelta(seconds=timeout_s)
-        self._checked: set[str] = set()
+        self._seen: set[str] = set()
 
     def check(self) -> None:
         """Try the groups that have been made since the last call. Collective.
@@ -25,15 +25,26 @@ class GroupChecks:
         Raises FindingsError: `parallel.rank-missing` when a rank does not come within the timeout,
         `parallel.group-wrong` when a group does not connect the ranks that it should.
         """
-        for group in list(distributed_c10d._world.pg_map):
-            ranks = dist.get_process_group_ranks(group)
-            if len(ranks) > 1 and group.group_name not in self._checked:
-                self._checked.add(group.group_name)
-                self._check(group, ranks)
+        for group in self._new():
+            self._check(group)
 
-    def _check(self, group: dist.ProcessGroup, ranks: Sequence[int]) -> None:
-        # Libraries take the default of 10 or 30 minutes.
-        distributed_c10d._set_pg_timeout(self.timeout, group)
+    def limit_waiting(self) -> None:
+        """Limit the waiting in new groups without a try: a library may never use those it makes."""
+        self._new()
+
+    def _new(self) -> list[dist.ProcessGroup]:
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return []
+        several = [g for g in distributed_c10d._world.pg_map if len(dist.get_process_group_ranks(g)) > 1]
+        groups = [group for group in several if group.group_name not in self._seen]
+        for group in groups:
+            self._seen.add(group.group_name)
+            # Libraries take the default of 10 or 30 minutes.
+            distributed_c10d._set_pg_timeout(self.timeout, group)
+        return groups
+
+    def _check(self, group: dist.ProcessGroup) -> None:
+        ranks = dist.get_process_group_ranks(group)
         store = distributed_c10d._get_default_store()
         wait_for_all(store, f"group-{group.group_name}", ranks, self.rank, self.timeout)
         reached = [kind.type for kind in group._device_types]  # NCCL alone moves nothing in host memory

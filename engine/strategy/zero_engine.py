@@ -14,6 +14,7 @@ from engine.config.choices import zero_stage
 from engine.config.sections import RunConfig
 from engine.libraries import require_deepspeed
 from engine.models.actor import Actor
+from engine.rollout.guest import environment
 
 BUCKET = 500_000_000
 """Elements that DeepSpeed reduces at once, its default; its buffers are never larger than the model."""
@@ -70,7 +71,9 @@ class ZeroEngine:
             self._deepspeed.zero.Init(module=wrapped, config_dict_or_path=settings)
             _move_buffers(model, device)
         # With ZeRO 1 in bfloat16 it prints how much memory is in use.
-        with _hooks_kept(head), redirect_stdout(io.StringIO()):
+        # It takes the GPU of that number, also where ranks share one.
+        own_gpu = environment({"LOCAL_RANK": str(device.index or 0)})
+        with own_gpu, _hooks_kept(head), redirect_stdout(io.StringIO()):
             engine, *_ = self._deepspeed.initialize(model=wrapped, optimizer=self.optimizer, config=settings)
         model.forward = lambda *args, **kwargs: engine(call=(args, kwargs))
         return engine

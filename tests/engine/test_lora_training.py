@@ -97,6 +97,14 @@ def test_a_run_from_rollout_to_the_final_model(config: dict[str, Any], tmp_path:
     assert changed == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
+def test_dropout_does_not_count_as_a_change_of_the_policy(config: dict[str, Any], tmp_path: Path) -> None:
+    """One step per rollout: what was sampled without dropout is not compared with a pass that has it."""
+    batch = {**config["batch"], "train_batch_size": 8}
+    run({**config, "batch": batch}, tmp_path / "run")
+    metrics = metrics_by_step(tmp_path / "run")
+    assert all(metrics[step]["sync/logprob_diff_mean"] < 1e-5 for step in (1, 2, 3, 4))
+
+
 def test_a_module_that_is_not_there_ends_the_run_with_a_finding(
     config: dict[str, Any], tmp_path: Path
 ) -> None:

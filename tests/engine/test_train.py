@@ -225,7 +225,7 @@ def test_zero_learning_rate_changes_nothing(flags: list[str], model: Path, tmp_p
     [
         (["--train_batch_size", "7"], "batch.tbs-indivisible"),
         (["--train_batch_sice", "8"], "train_batch_size"),
-        (["--packing_samples"], "not available in this version"),
+        (["--mixed_mm_data"], "not available in this version"),
         (["--prompt_data", "/nowhere/data.jsonl"], "/nowhere/data.jsonl"),
         (["--pretrain", "/nowhere/model"], "/nowhere/model"),
         (["--trajectory_url", "sqlite:////nowhere/at.db"], "trajectories.not-opened"),

@@ -150,3 +150,13 @@ def test_adapters_and_whole_models_are_told_apart(base: Path, tmp_path: Path) ->
         fitting := lora_actor(base, target_modules=finding.fixes[0].set["model.target_modules"]),
         adamw(fitting),
     )
+
+
+def test_adapters_of_another_strength_or_base_are_refused(base: Path, tmp_path: Path) -> None:
+    path = saved(tmp_path, lora_actor(base, lora_alpha=8))
+    for other in (lora_actor(base, lora_alpha=16), lora_actor(base.rename(tmp_path / "moved"), lora_alpha=8)):
+        with pytest.raises(FindingsError) as caught:
+            manager(tmp_path).load(path, other, adamw(other))
+        (finding,) = caught.value.findings
+        assert finding.id == "checkpoint.does-not-fit"
+        assert "8 saved, 16 now" in finding.evidence[0] or "moved now" in finding.evidence[0]

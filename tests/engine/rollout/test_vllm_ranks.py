@@ -114,3 +114,15 @@ def test_a_run_is_in_sync_and_goes_on_from_a_checkpoint_as_if_never_stopped(
     checkpoint = tmp_path / "whole" / "checkpoints" / "step-2"
     train(resumed, *flags, "--load_checkpoint", "true", "--ckpt_path", str(checkpoint), nproc=2)
     assert metrics_by_step(resumed) == {step: whole[step] for step in (3, 4, 5, 6)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_prompts_that_do_not_divide_among_the_ranks_of_a_replica(flags: list[str], tmp_path: Path) -> None:
+    """Of 3 prompts × 3 responses, one rank holds 6: both take 3 steps of 6 from two epochs of all 9."""
+    uneven = {"rollout_batch_size": 3, "n_samples_per_prompt": 3, "max_epochs": 2, "train_batch_size": 6}
+    more = {**uneven, "engine_tp_size": 2, "micro_train_batch_size": 3, "max_steps": 6}
+    train(tmp_path / "run", *flags, *(word for k, v in more.items() for word in (f"--{k}", str(v))), nproc=2)
+    steps = metrics_by_step(tmp_path / "run")
+    assert sorted(steps) == [1, 2, 3, 4, 5, 6]
+    assert all(metrics["sync/logprob_diff_mean"] < 0.2 for metrics in steps.values())
