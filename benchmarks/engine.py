@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few steps: shows that it runs, not how fast")
     parser.add_argument("--steps", type=int, default=10, help="measured steps of each side")
-    parser.add_argument("--prompt-tokens", type=int, default=128, help="length of every prompt")
+    parser.add_argument("--prompt-tokens", type=int, default=512, help="length of every prompt")
     parser.add_argument("--prompts", type=int, default=8, help="prompts per step, 8 responses each")
     args = parser.parse_args()
     prompts = 2 if args.quick else args.prompts
