@@ -66,7 +66,7 @@ class VLLMEngine:
             raise ValueError(f"prompt {next(i for i, p in enumerate(prompts) if not p)} has no tokens")
         self.wake_up()
         if self._cache_asleep:
-            self.llm.wake_up(tags=["kv_cache"])
+            self._take_back("kv_cache")
             self._cache_asleep = False
         self.llm.reset_prefix_cache()  # what earlier calls left there must not decide how this one computes
         self._temperature = params.temperature or 1.0
@@ -106,7 +106,7 @@ class VLLMEngine:
             from vllm.device_allocator.cumem import CuMemAllocator
 
             if self._cache_asleep:
-                self.llm.wake_up(tags=["kv_cache"])
+                self._take_back("kv_cache")
             before, held = free_memory(self.device), CuMemAllocator.get_instance().get_current_usage()
             self.llm.sleep(level=1)
             self._cache_asleep = True
@@ -118,8 +118,12 @@ class VLLMEngine:
         if self.status == "awake":
             return
         if self.sleeps:
-            self.llm.wake_up(tags=["weights"])
+            self._take_back("weights")
         self.status = "awake"
+
+    def _take_back(self, tag: str) -> None:
+        free_memory(self.device)  # what the trainer has cached is what the engine is about to take
+        self.llm.wake_up(tags=[tag])
 
     def close(self) -> None:
         """Take down vLLM, and with it the process group, which it takes for its own."""
