@@ -150,7 +150,7 @@ def check_ranks(nproc: int, hardware: Hardware, backend: str | None) -> list[Fin
     """Whether the ranks fit the GPUs: one each, unless they talk over gloo; warns of GPUs left unused."""
     gpus = len(hardware.gpus)
     if not gpus:
-        return []
+        return [_nccl_without_gpu()] if backend == "nccl" else []
     if not torch_uses_gpus():
         return [
             Finding(
@@ -179,6 +179,16 @@ def check_ranks(nproc: int, hardware: Hardware, backend: str | None) -> list[Fin
             param="parallel.nproc",
         )
     ]
+
+
+def _nccl_without_gpu() -> Finding:
+    return Finding(
+        id="parallel.nccl-without-gpu",
+        severity="error",
+        cause="dist_backend = nccl, but no GPU that it could use is visible.",
+        fixes=(Fix("use gloo", set={"parallel.dist_backend": "gloo"}),),
+        param="parallel.dist_backend",
+    )
 
 
 def free_port() -> int:

@@ -70,13 +70,13 @@ def require(*packages: str, extra: str, minimum: str, below: str | None = None) 
     found = {package: there for package in packages if (there := _installed(package))}
     if not found:
         cause = f"{packages[0]} is not installed; {supported} is needed here."
-        raise _unfit("environment.missing-extra", cause, extra)
+        raise _unfit("environment.missing-extra", cause, extra, supported)
     package, installed = next(iter(found.items()))
     # A pre-release or local build of the first supported version counts as that version.
     release = Version(Version(installed).base_version)
     if release < Version(minimum) or (below is not None and release >= Version(below)):
         cause = f"{package} {installed} is installed, which is not supported; {supported} is needed here."
-        raise _unfit("environment.unsupported-version", cause, extra)
+        raise _unfit("environment.unsupported-version", cause, extra, supported)
     return installed
 
 
@@ -87,7 +87,9 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def _unfit(id: str, cause: str, extra: str) -> FindingsError:
-    install = f"pip install 'rftui[{extra}]'"
-    fix = Fix(f"install the extra {extra}", command=install)
-    return FindingsError([Finding(id=id, severity="error", cause=cause, fixes=(fix,))], EXIT_UNFIT)
+def _unfit(id: str, cause: str, extra: str, supported: str) -> FindingsError:
+    fixes = (
+        Fix(f"install the extra {extra}", command=f"pip install 'rftui[{extra}]'"),
+        Fix("or the library itself", command=f"pip install '{supported}'"),
+    )
+    return FindingsError([Finding(id=id, severity="error", cause=cause, fixes=fixes)], EXIT_UNFIT)

@@ -30,6 +30,7 @@ def fit(
     strategy = get_strategy(config)
     run_dir = Path(strategy.broadcast_object(str(run_dir)))
     os.environ.update(flight_recorder.dumps_to(run_dir, os.environ))
+    flight_recorder.make_folder(run_dir)
     telemetry = Telemetry(run_dir, strategy.rank, strategy.world_size, strategy.device)
     strategy.watch = telemetry.collectives
     try:

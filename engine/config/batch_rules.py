@@ -16,7 +16,7 @@ NPROC = "parallel.nproc"
 def _step_divides_among_ranks(facts: Facts) -> Iterator[Finding]:
     batch, world, sp = facts.config.batch, facts.world_size, facts.config.parallel.sp_size
     tbs, quantum = batch.train_batch_size, arithmetic.step_quantum(facts.config, world)
-    if tbs % quantum == 0:
+    if tbs % quantum == 0 or world % sp:  # of ranks that make no whole groups, only that is told
         return
     fixes, groups = _around(facts, TBS), arithmetic.data_parallel(facts.config, world)
     if batch.max_tokens_per_micro_batch:
@@ -41,7 +41,7 @@ def _step_divides_among_ranks(facts: Facts) -> Iterator[Finding]:
 @rule(RBS, TP, NPROC)
 def _prompts_divide_among_replicas(facts: Facts) -> Iterator[Finding]:
     rbs, shared = facts.config.batch.rollout_batch_size, arithmetic.replicas(facts.config, facts.world_size)
-    if rbs % shared:
+    if rbs % shared and facts.world_size % facts.config.rollout.engine_tp_size == 0:
         yield finding(
             "batch.rbs-indivisible",
             RBS,
@@ -67,7 +67,7 @@ def _rollouts_and_steps_line_up(facts: Facts) -> Iterator[Finding]:
         f"are no whole number of optimizer steps of train_batch_size = {tbs}, nor the reverse",
         *_around(facts, TBS),
         *_around(facts, RBS),
-        evidence=(f"{trained} / {tbs} = {trained / tbs:.3g} steps per rollout",),
+        evidence=(f"{trained} / {tbs} = {trained / tbs:.6g} steps per rollout",),
     )
 
 

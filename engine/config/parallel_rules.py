@@ -153,6 +153,18 @@ def _sequences_can_be_packed(facts: Facts) -> Iterator[Finding]:
     )
 
 
+@rule("model.lora_rank", "model.target_modules")
+def _adapters_have_targets(facts: Facts) -> Iterator[Finding]:
+    model = facts.config.model
+    if model.lora_rank > 0 and not model.target_modules.replace(",", " ").split():
+        yield finding(
+            "model.lora-target",
+            "model.target_modules",
+            f"lora_rank = {model.lora_rank}, but target_modules is empty: nothing would be trained",
+            use("model.target_modules", "all-linear"),
+        )
+
+
 @rule("model.flash_attn", "model.bf16")
 def _flash_attention_computes_in_bf16(facts: Facts) -> Iterator[Finding]:
     model = facts.config.model
@@ -188,5 +200,6 @@ RULES: tuple[Rule, ...] = (
     _key_value_heads,
     _sequences_can_be_split,
     _sequences_can_be_packed,
+    _adapters_have_targets,
     _flash_attention_computes_in_bf16,
 )

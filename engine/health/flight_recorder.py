@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 ENTRIES = "2000"
+FOLDER = "flight_recorder"
 _BUFFER_SIZE = ("TORCH_FR_BUFFER_SIZE", "TORCH_NCCL_TRACE_BUFFER_SIZE")
 _FILE_PREFIX = ("TORCH_FR_DUMP_TEMP_FILE", "TORCH_NCCL_DEBUG_INFO_TEMP_FILE")
 
@@ -23,12 +24,13 @@ def switch_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def dumps_to(run_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variable to add to `environ`, before the first dump, so that dumps land in the run directory.
+    """The variable to add to `environ`, before the first dump, so that dumps land in the run directory."""
+    return _unless_given(environ, _FILE_PREFIX, str(run_dir / FOLDER / "rank_"))
 
-    Makes the folder, for NCCL's watchdog does not.
-    """
-    (run_dir / "flight_recorder").mkdir(parents=True, exist_ok=True)
-    return _unless_given(environ, _FILE_PREFIX, str(run_dir / "flight_recorder" / "rank_"))
+
+def make_folder(run_dir: Path) -> None:
+    """Make the folder of the dumps: NCCL's watchdog does not, when it writes there."""
+    (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
 
 
 def dump(run_dir: Path, rank: int) -> Path | None:
@@ -40,8 +42,8 @@ def dump(run_dir: Path, rank: int) -> Path | None:
         trace = _trace()
         if trace is None:
             return None
-        path = run_dir / "flight_recorder" / f"rank_{rank}"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(run_dir)
+        path = run_dir / FOLDER / f"rank_{rank}"
         part = path.with_name(f"{path.name}.part")
         part.write_bytes(trace)
         return part.replace(path)

@@ -41,8 +41,14 @@ def _how(fix: Fix) -> str:
     """The command of a fix, or its edits as flags."""
     if fix.command:
         return fix.command
-    values = {key.rpartition(".")[2]: value for key, value in fix.set.items() if value is not None}
-    return " ".join(f"--{key.replace('_', '-')} {_argument(value)}" for key, value in values.items())
+    return " ".join(_edit(key, value) for key, value in fix.set.items())
+
+
+def _edit(key: str, value: Any) -> str:
+    """One setting on a command line; only `--set` can unset one of any kind."""
+    if value is None:
+        return f"--set {key}=null"
+    return f"--{key.rpartition('.')[2].replace('_', '-')} {_argument(value)}"
 
 
 def _argument(value: Any) -> str:
