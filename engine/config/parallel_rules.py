@@ -153,6 +153,31 @@ def _sequences_can_be_packed(facts: Facts) -> Iterator[Finding]:
     )
 
 
+@rule(ENGINE, "rollout.generate_min_len", "rollout.engine_kv_cache_gb")
+def _what_sglang_cannot_follow(facts: Facts) -> Iterator[Finding]:
+    rollout = facts.config.rollout
+    if engine_name(facts.config) != "sglang":
+        return
+    if rollout.generate_min_len > 0:
+        yield finding(
+            "engine.unsupported-setting",
+            "rollout.generate_min_len",
+            f"generate_min_len = {rollout.generate_min_len}, but sglang's log-probabilities leave out the end "
+            "tokens that it masks until then",
+            use("rollout.generate_min_len", 0),
+            use(ENGINE, "vllm"),
+        )
+    if rollout.engine_kv_cache_gb is not None:
+        yield finding(
+            "engine.unsupported-setting",
+            "rollout.engine_kv_cache_gb",
+            f"engine_kv_cache_gb = {rollout.engine_kv_cache_gb:g}, but sglang sizes its cache by "
+            "engine_mem_util alone",
+            use("rollout.engine_kv_cache_gb", None),
+            use(ENGINE, "vllm"),
+        )
+
+
 @rule("model.lora_rank", "model.target_modules")
 def _adapters_have_targets(facts: Facts) -> Iterator[Finding]:
     model = facts.config.model
@@ -200,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     _key_value_heads,
     _sequences_can_be_split,
     _sequences_can_be_packed,
+    _what_sglang_cannot_follow,
     _adapters_have_targets,
     _flash_attention_computes_in_bf16,
 )

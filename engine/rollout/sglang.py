@@ -62,7 +62,9 @@ class SGLangEngine:
         if not all(prompts):
             raise ValueError(f"prompt {next(i for i, p in enumerate(prompts) if not p)} has no tokens")
         if params.min_tokens > 0:
-            raise FindingsError([_no_minimum("min_tokens", params.min_tokens)])
+            raise ValueError(
+                f"min_tokens = {params.min_tokens}: log-probabilities would leave out end tokens"
+            )
         self.wake_up()
         count = len(prompts) * params.n
         seeds = torch.randint(2**62, (count,), generator=generator, device=generator.device).tolist()
@@ -148,11 +150,11 @@ class SGLangEngine:
 def start(config: RunConfig, source: ModelSource, strategy: Strategy) -> SGLangEngine:
     """The engine of this rank's group; see `start_engine`. Collective.
 
-    Raises FindingsError: environment.missing-extra, environment.unsupported-version,
-    engine.unsupported-setting, engine.needs-gpu, engine.start-failed.
+    Raises FindingsError: environment.missing-extra, environment.unsupported-version, engine.needs-gpu,
+    engine.start-failed.
     """
     version = require_sglang()
-    raise_errors(_unsupported(config, strategy.device))
+    raise_errors(_unsupported(strategy.device))
     group = strategy.tensor_group
     replicas = strategy.world_size // group.size
     strategy.print(f"rollout engine SGLang {version}: {replicas} replica(s) on {group.size} rank(s) each")
@@ -200,35 +202,13 @@ def engine_arguments(config: RunConfig, source: ModelSource, strategy: Strategy)
     }
 
 
-def _unsupported(config: RunConfig, device: torch.device) -> list[Finding]:
-    """What SGLang cannot do as the contract asks, or at all."""
-    found = []
-    if device.type != "cuda":
-        fix = Fix("Sample with transformers.", set={"rollout.engine_type": "hf"})
-        cause = f"the sglang rollout engine takes its weights on a GPU, and this rank works on {device.type}"
-        found.append(Finding("engine.needs-gpu", "error", cause, fixes=(fix,), param="rollout.engine_type"))
-    if config.rollout.generate_min_len > 0:
-        found.append(_no_minimum("generate_min_len", config.rollout.generate_min_len))
-    if config.rollout.engine_kv_cache_gb is not None:
-        cause = f"engine_kv_cache_gb = {config.rollout.engine_kv_cache_gb:g}, but sglang sizes its cache by "
-        fix = Fix("Leave it out; set engine_mem_util.", set={"rollout.engine_kv_cache_gb": None})
-        found.append(_setting(cause + "engine_mem_util alone", "rollout.engine_kv_cache_gb", fix))
-    return found
-
-
-def _no_minimum(name: str, value: int) -> Finding:
-    cause = (
-        f"{name} = {value}, but sglang's log-probabilities leave out the end tokens that it masks until then"
-    )
-    fixes = (
-        Fix("Set no minimum.", set={"rollout.generate_min_len": 0}),
-        Fix("Use another engine.", set={"rollout.engine_type": "vllm"}),
-    )
-    return _setting(cause, "rollout.generate_min_len", *fixes)
-
-
-def _setting(cause: str, param: str, *fixes: Fix) -> Finding:
-    return Finding("engine.unsupported-setting", "error", cause, fixes=fixes, param=param)
+def _unsupported(device: torch.device) -> list[Finding]:
+    """What SGLang cannot do here; settings that it cannot follow are found by the rules."""
+    if device.type == "cuda":
+        return []
+    fix = Fix("Sample with transformers.", set={"rollout.engine_type": "hf"})
+    cause = f"the sglang rollout engine takes its weights on a GPU, and this rank works on {device.type}"
+    return [Finding("engine.needs-gpu", "error", cause, fixes=(fix,), param="rollout.engine_type")]
 
 
 def _start_failed(config: RunConfig, error: Exception) -> Finding:

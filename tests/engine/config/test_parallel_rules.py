@@ -32,6 +32,16 @@ MISTAKES: list[tuple[str, str, dict[str, Any]]] = [
     ("parallel.shard-size-indivisible", "error", {"parallel.fsdp_shard_size": 3}),
     ("rollout.tp-needs-engine", "error", {"rollout.engine_type": "hf", "rollout.engine_tp_size": 2}),
     ("model.flash-needs-bf16", "error", {"model.flash_attn": True, "model.bf16": False}),
+    (
+        "engine.unsupported-setting",
+        "error",
+        {"rollout.engine_type": "sglang", "rollout.generate_min_len": 4},
+    ),
+    (
+        "engine.unsupported-setting",
+        "error",
+        {"rollout.engine_type": "sglang", "rollout.engine_kv_cache_gb": 2.0},
+    ),
     ("model.lora-target", "error", {"model.lora_rank": 8, "model.target_modules": " , "}),
     ("config.no-effect", "warning", {"model.lora_alpha": 32}),
     ("config.no-effect", "warning", {"memory.adam_offload": True, "memory.fsdp_cpu_offload": True}),
