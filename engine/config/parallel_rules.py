@@ -162,8 +162,8 @@ def _what_sglang_cannot_follow(facts: Facts) -> Iterator[Finding]:
         yield finding(
             "engine.unsupported-setting",
             "rollout.generate_min_len",
-            f"generate_min_len = {rollout.generate_min_len}, but sglang's log-probabilities leave out the end "
-            "tokens that it masks until then",
+            f"generate_min_len = {rollout.generate_min_len}, but sglang's log-probabilities leave out "
+            "the end tokens that it masks until then",
             use("rollout.generate_min_len", 0),
             use(ENGINE, "vllm"),
         )
