@@ -52,6 +52,9 @@ class VLLMEngine:
         # vLLM reports log-probs at temperature 1, or after filtering; an instance's own methods come first.
         self._runner.sampler.compute_logprobs = self._logprobs
         self._runner.sampler.gather_logprobs = _of_sampled_tokens
+        # Its own end at the interpreter's exit would come after that of the process group, and complain.
+        if finalizer := getattr(llm.llm_engine.engine_core, "_finalizer", None):
+            finalizer.atexit = False
 
     def generate(
         self, prompts: Sequence[Sequence[int]], params: SamplingParams, generator: torch.Generator
