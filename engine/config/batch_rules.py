@@ -181,11 +181,7 @@ def _parallel_size(facts: Facts, key: str, id: str, name: str, size: int) -> Ite
 
 def attention_heads(facts: Facts) -> int | None:
     """Number of attention heads by the model's `config.json` (of its language model, where it is nested)."""
-    if facts.model is None:
-        return None
-    heads = facts.model.get("num_attention_heads") or facts.model.get("text_config", {}).get(
-        "num_attention_heads"
-    )
+    heads = facts.of_model("num_attention_heads")
     return heads if isinstance(heads, int) else None
 
 

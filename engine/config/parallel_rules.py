@@ -1,10 +1,9 @@
 """Rules about strategy, rollout engine and model shape: what can be spread how, and what goes with what."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from engine.config.choices import engine_name, strategy_name, zero_stage
-from engine.config.registry import parameters
+from engine.config.registry import parameters, value_of
 from engine.config.rule import Facts, Rule, finding, rule, use
 from engine.config.values import show
 from engine.findings import Finding, Fix
@@ -34,7 +33,7 @@ def _options_of_the_strategy(facts: Facts) -> Iterator[Finding]:
     if strategy_name(facts.config) == "fsdp2":
         return
     for key in FSDP_ONLY:
-        value, default = _value(facts, key), parameters()[key].default
+        value, default = value_of(facts.config, key), parameters()[key].default
         if value == default:
             continue
         name = key.partition(".")[2]
@@ -111,7 +110,7 @@ def _tensor_parallel_needs_an_engine(facts: Facts) -> Iterator[Finding]:
 @rule(TP)
 def _key_value_heads(facts: Facts) -> Iterator[Finding]:
     """An engine splits key/value heads over its ranks, or repeats them: no other number works."""
-    size, heads = facts.config.rollout.engine_tp_size, text_config(facts).get("num_key_value_heads")
+    size, heads = facts.config.rollout.engine_tp_size, facts.of_model("num_key_value_heads")
     if not isinstance(heads, int) or heads < 1 or heads % size == 0 or size % heads == 0:
         return
     world = facts.world_size
@@ -201,18 +200,6 @@ def _flash_attention_computes_in_bf16(facts: Facts) -> Iterator[Finding]:
             use("model.bf16", True),
             Fix("leave flash_attn out: SDPA", set={"model.flash_attn": None}),
         )
-
-
-def text_config(facts: Facts) -> dict[str, Any]:
-    """The model's `config.json`, of its language model where that is nested; empty if not known."""
-    model = dict(facts.model or {})
-    nested = model.get("text_config")
-    return nested if isinstance(nested, dict) else model
-
-
-def _value(facts: Facts, key: str) -> Any:
-    section, _, name = key.partition(".")
-    return getattr(getattr(facts.config, section), name)
 
 
 RULES: tuple[Rule, ...] = (

@@ -110,6 +110,12 @@ def names() -> dict[str, Match]:
     return found
 
 
+def value_of(config: RunConfig, key: str) -> Any:
+    """The value of the parameter `section.name` in a configuration."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
+
+
 def find(name: str) -> Match | None:
     """The parameter called `name` or `section.name` (dashes count as underscores), if there is one."""
     section, _, bare = name.replace("-", "_").rpartition(".")

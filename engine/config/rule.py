@@ -19,6 +19,11 @@ class Facts:
     model: Mapping[str, Any] | None
     """The model's `config.json`."""
 
+    def of_model(self, name: str) -> Any:
+        """A value of the model's configuration, or of its language model's where it is nested; else None."""
+        model = self.model or {}
+        return model.get(name) or model.get("text_config", {}).get(name)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from engine.config.batch import divides_evenly, generate_max_len
 from engine.config.choices import engine_name
-from engine.config.registry import parameters
+from engine.config.registry import parameters, value_of
 from engine.config.rule import Facts, Rule, finding, rule, use
 from engine.config.sections import RolloutSection, RunConfig
 from engine.config.values import show
@@ -83,10 +83,7 @@ def _lengths(facts: Facts) -> Iterator[Finding]:
 
 @rule("rollout.max_len", "rollout.engine_type")
 def _context(facts: Facts) -> Iterator[Finding]:
-    model, longest = facts.model or {}, facts.config.rollout.max_len
-    context = model.get("max_position_embeddings") or model.get("text_config", {}).get(
-        "max_position_embeddings"
-    )
+    context, longest = facts.of_model("max_position_embeddings"), facts.config.rollout.max_len
     if isinstance(context, int) and longest > context:
         yield finding(
             "rollout.beyond-context",
@@ -272,8 +269,7 @@ _EFFECTS = (
 @rule()
 def _no_effect(facts: Facts) -> Iterator[Finding]:
     for key, needs, works in _EFFECTS:
-        section, _, name = key.partition(".")
-        value = getattr(getattr(facts.config, section), name)
+        name, value = key.partition(".")[2], value_of(facts.config, key)
         default = parameters()[key].default
         if value != default and not works(facts.config):
             cause = f"{name} = {show(value)} has no effect: it needs {needs}"

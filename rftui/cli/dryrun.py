@@ -10,6 +10,7 @@ from rich.text import Text
 
 from diagnostics.preflight import free_port
 from engine.config.choices import choice_words
+from engine.config.registry import value_of
 from engine.config.rules import batch_words
 from rftui.cli.report import print_findings
 from rftui.launch.command import rank_command
@@ -30,7 +31,7 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
         environ=os.environ,
     )
     batch, choice = batch_words(config, world_size=prepared.nproc), choice_words(config)
-    changed = {key: (_value(prepared, key), source) for key, source in sources.items()}
+    changed = {key: (value_of(config, key), source) for key, source in sources.items()}
     if as_json:
         described = {
             "config": config.model_dump(mode="json"),
@@ -60,8 +61,3 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
     )
     console.print(command.shell(), markup=False)
     print_findings(prepared.warnings)
-
-
-def _value(prepared: Prepared, key: str) -> object:
-    section, _, name = key.partition(".")
-    return getattr(getattr(prepared.resolved.config, section), name)
