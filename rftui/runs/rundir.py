@@ -39,6 +39,10 @@ class RunDir:
         return self.path / "config.yaml"
 
     @property
+    def plan_path(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
     def events_dir(self) -> Path:
         return self.path / "events"
 
