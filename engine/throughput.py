@@ -1,32 +1,12 @@
 """Model FLOP utilisation: what the training phase did against what the device can do."""
 
-import re
-
-# Dense bfloat16 peaks in TFLOP/s, from the vendors' data sheets.
-_PEAK_TFLOPS = {
-    "H200": 989,
-    "H100 PCIe": 756,
-    "H100": 989,
-    "H800": 989,
-    "GH200": 989,
-    "B200": 2250,
-    "A100": 312,
-    "A800": 312,
-    "A40": 150,
-    "A10": 125,
-    "L40S": 362,
-    "L4": 121,
-    "RTX 4090": 165,
-    "V100": 125,
-}
+from engine.footprint.devices import known_device
 
 
 def peak_flops(device_name: str) -> float | None:
     """Peak FLOP/s of a device in bfloat16 by its CUDA name; None when unknown."""
-    for name, tflops in _PEAK_TFLOPS.items():
-        if re.search(rf"\b{name}\b", device_name):  # whole words: an RTX A1000 is no A100, an L40 no L4
-            return tflops * 1e12
-    return None
+    device = known_device(device_name)
+    return device.peak if device else None
 
 
 def training_flops(n_parameters: int, n_tokens: int, *, frozen: bool = False) -> float:
