@@ -7,8 +7,8 @@ from engine.footprint.devices import GIB, Device, assumed_of_name, find_device
 from engine.footprint.job import Place
 
 HOST_SHARE = 2
-"""Host memory assumed of a described machine, in device memory of all its GPUs: what is sold with eight A100 or
-H100 (0.6 TB together) has 1 to 2 TB."""
+"""Host memory assumed of a described machine, in memory of all its GPUs: what is sold with eight A100 or H100
+(0.6 TB together) has 1 to 2 TB."""
 NODE_LINK = 50e9
 """Bytes per second and GPU between machines: 400 Gb/s, as H100 and later are sold with."""
 NODE_LINK_AMPERE = 25e9
@@ -18,10 +18,10 @@ EXAMPLES = "8xA100-80, 4xH200, 1xRTX4090, 4xunknown-24"
 
 
 def described_place(text: str, nodes: int = 1, host_memory: int | None = None) -> Place:
-    """The place that `text` describes: GPUs of one machine ("8xA100-80", or "H200" for one), on `nodes` of them.
+    """The place that `text` describes: GPUs of one machine ("8xA100-80", "H200" for one), `nodes` machines.
 
-    `host_memory`: bytes of one machine, assumed when None. Raises FindingsError for what is no number and name,
-    for an unknown GPU and for numbers no machine has. What had to be assumed: `assumed_of_place`.
+    `host_memory`: bytes of one machine, assumed when None. Raises FindingsError for what is no number and
+    name, for an unknown GPU and for numbers no machine has. What had to be assumed: `assumed_of_place`.
     """
     count, device = _described(text, nodes)
     ampere = device.name.startswith(("A100", "A800"))
@@ -63,7 +63,7 @@ def _described(text: str, nodes: int) -> tuple[int, Device]:
 
 def _split(text: str) -> tuple[int, str]:
     """ "8xA100-80" → 8, "A100-80"; "H200" → 1, "H200"."""
-    match = re.fullmatch(r"\s*(?:(\d+)\s*[x×*]\s*)?(\w[\w .-]*?)\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(?:(\d+)\s*[x×*]\s*)?([a-z0-9][\w .-]*?)\s*", text, re.IGNORECASE)
     if match is None:
         raise FindingsError([_malformed(f"{text!r} describes no GPUs", f"write for example {EXAMPLES}")])
     swapped = re.fullmatch(r"(.+?)\s*[x×*]\s*(\d+)", match[2], re.IGNORECASE)

@@ -185,8 +185,9 @@ def _fits(words: set[str], row: _Row) -> bool:
 
 
 def _words(name: str) -> set[str]:
-    """ "NVIDIA A100-SXM4-80GB" → nvidia, a100, sxm4, 80gb; "rtx4090" → rtx, 4090."""
-    return set(re.findall(r"[a-z0-9.]+", re.sub(r"rtx(?=\w)", "rtx ", name.lower())))
+    """The words that count: "NVIDIA A100-SXM4-80GB" has a100 and 80gb, "rtx4090" has 4090."""
+    words = re.findall(r"[a-z0-9.]+", re.sub(r"rtx(?=\w)", "rtx ", name.lower()))
+    return {word for word in words if not _DECORATION.fullmatch(word)}
 
 
 def _explicit_size(name: str) -> int | None:

@@ -105,7 +105,7 @@ def test_rates() -> None:
 
 
 def test_mfu_is_known_only_for_known_devices() -> None:
-    for unknown in ("Some new chip", "NVIDIA RTX A1000 Laptop GPU", "NVIDIA RTX A4000", "NVIDIA L40"):
+    for unknown in ("Some new chip", "NVIDIA RTX A1000 Laptop GPU", "NVIDIA RTX A4000", "NVIDIA L40G"):
         assert mfu(10**9, 1000, 1.0, unknown) is None
     assert mfu(10**9, 1000, 1.0, "NVIDIA A100-SXM4-80GB") == 6e12 / 312e12
     assert mfu(10**9, 1000, 1.0, "NVIDIA A100-SXM4-80GB", frozen=True) == 4e12 / 312e12
