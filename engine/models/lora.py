@@ -6,7 +6,6 @@ the policy that samples has none.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from engine.config.sections import ModelSection
-from engine.findings import Finding, FindingsError, Fix
 from engine.libraries import require_peft
+from engine.models.lora_targets import chosen_targets
 
 Named = tuple[str, Tensor]
 
 ADAPTER = "default"
 ADAPTER_CONFIG = "adapter_config.json"
-ALL_LINEAR = "all-linear"
 BASE, A, B = ".base_layer.", f".lora_A.{ADAPTER}.", f".lora_B.{ADAPTER}."
 """What peft puts into names: of the layer that got an adapter, and of the adapter's factors."""
 
@@ -137,32 +135,4 @@ def _targets(model: Any, wanted: str) -> list[str]:
     linear = [
         name for name, m in model.named_modules() if isinstance(m, nn.Linear | Conv1D) and m is not head
     ]
-    if wanted.strip() == ALL_LINEAR:
-        return linear
-    targets = [target.strip() for target in wanted.split(",") if target.strip()]
-    unknown = [t for t in targets if not any(f".{name}".endswith(f".{t}") for name in linear)]
-    if unknown or not targets:
-        raise FindingsError([_unknown_targets(unknown, targets, linear)])
-    return targets
-
-
-def _unknown_targets(unknown: list[str], targets: list[str], linear: list[str]) -> Finding:
-    names = list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
-    near = {t: (get_close_matches(t.rpartition(".")[2], names, n=1, cutoff=0.5) or [""])[0] for t in unknown}
-    instead = ",".join(dict.fromkeys(name for t in targets if (name := near.get(t, t))))
-    cause = (
-        f"target_modules names no linear layer of the decoder with {', '.join(map(repr, unknown))}."
-        if unknown
-        else "target_modules is empty."
-    )
-    fixes = [Fix("adapt all linear layers", set={"model.target_modules": ALL_LINEAR})]
-    if any(near.values()):
-        fixes.insert(0, Fix(f"set target_modules to {instead}", set={"model.target_modules": instead}))
-    return Finding(
-        id="model.lora-target",
-        severity="error",
-        cause=cause,
-        evidence=(f"its linear layers: {', '.join(names)}",),
-        fixes=tuple(fixes),
-        param="model.target_modules",
-    )
+    return chosen_targets(linear, wanted)

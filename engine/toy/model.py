@@ -16,9 +16,10 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from engine.findings import EXIT_UNFIT, Finding, FindingsError, Fix
+from engine.toy.recipe import Recipe
 from engine.toy.tasks import Task, get
 from engine.toy.tokenizer import build_tokenizer
-from engine.toy.warmup import Recipe, build_model, held_out_accuracy, warm_up
+from engine.toy.warmup import build_model, held_out_accuracy, warm_up
 
 MEASURES = "warmup.json"
 

@@ -1,49 +1,21 @@
 """The short supervised phase that teaches a toy model the form of the answer, but not yet the answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from engine.toy.recipe import Recipe, toy_config
 from engine.toy.tasks import Task, instances, rows
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything a toy model's weights depend on; its hash names the cache entry."""
-
-    version: int = 1
-    hidden_size: int = 128
-    intermediate_size: int = 384
-    layers: int = 3
-    heads: int = 4
-    kv_heads: int = 2
-    context: int = 512
-    seed: int = 1
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    ramp_steps: int = 50
-    measure_every: int = 5
-    measure_prompts: int = 256
-    stop_accuracy: float = 0.28
-    max_steps: int = 1000
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """A Qwen2 decoder with random weights from the global generator, tied embeddings, float32, on the CPU."""
     model = Qwen2ForCausalLM(
         Qwen2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=recipe.hidden_size,
-            intermediate_size=recipe.intermediate_size,
-            num_hidden_layers=recipe.layers,
-            num_attention_heads=recipe.heads,
-            num_key_value_heads=recipe.kv_heads,
-            max_position_embeddings=recipe.context,
-            tie_word_embeddings=True,
+            **toy_config(recipe),
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -1,0 +1,138 @@
+"""Finds a model's shape by name: a folder, the hub's cache, a toy, or the bundled table."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.findings import Finding, FindingsError, Fix
+from engine.footprint.hub_cache import cached_config
+from engine.footprint.model_config import shape_of
+from engine.footprint.shape import ModelShape
+from engine.toy import tasks
+from engine.toy.recipe import Recipe, toy_config
+
+TABLE = Path(__file__).with_name("models.json")
+TOY_PREFIX = "toy:"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A model of the bundled table."""
+
+    id: str
+    same: tuple[str, ...]
+    """Others with the same dimensions."""
+    params: int
+    """As transformers builds it."""
+    source: str
+    """Where the dimensions come from."""
+    config: dict[str, Any]
+    """What its `config.json` says of its dimensions."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return (self.id, *self.same)
+
+
+def find_model(name: str) -> ModelShape:
+    """The shape of a model: a local folder, `toy:NAME`, a cached hub id, or a model of the bundled table.
+
+    In the table, names without the organisation or `-Instruct` are found too, in any case. Raises
+    FindingsError: model.path-missing, model.path-invalid, model.unknown, and as `shape_of`.
+    """
+    if name.startswith(TOY_PREFIX):
+        tasks.get(name)
+        return shape_of({"model_type": "qwen2", **toy_config(Recipe())}, name)
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return shape_of(_read(_config_of(path, name), name), name)
+    if name and (path.exists() or _looks_like_path(name)):
+        raise FindingsError([_no_folder(path, name)])
+    if cached := cached_config(name):
+        return shape_of(_read(cached, name), name)
+    if known := _by_name().get(name.lower()):
+        entry, hub_id = known
+        return shape_of(entry.config, hub_id)
+    raise FindingsError([_unknown(name)])
+
+
+@lru_cache(maxsize=1)
+def table() -> tuple[Entry, ...]:
+    """The bundled models."""
+    return msgspec.json.decode(TABLE.read_bytes(), type=tuple[Entry, ...])
+
+
+@lru_cache(maxsize=1)
+def _by_name() -> Mapping[str, tuple[Entry, str]]:
+    """Every name in lower case → its entry and hub id. Whole names win over shortened ones."""
+    names: dict[str, tuple[Entry, str]] = {}
+    for shorten in (str, _bare, lambda hub_id: _bare(hub_id).removesuffix("-Instruct")):
+        for entry in table():
+            for hub_id in entry.ids:
+                names.setdefault(shorten(hub_id).lower(), (entry, hub_id))
+    return names
+
+
+def _bare(hub_id: str) -> str:
+    return hub_id.rpartition("/")[2]
+
+
+def _config_of(folder: Path, name: str) -> Path:
+    file = folder / "config.json"
+    if file.is_file():
+        return file
+    inside = ", ".join(sorted(child.name for child in folder.iterdir())[:8]) or "nothing"
+    cause = f"{name} is not a Hugging Face model folder: it has no config.json."
+    raise FindingsError(
+        [_finding("model.path-invalid", cause, Fix("give the folder that holds config.json"), inside=inside)]
+    )
+
+
+def _read(file: Path, name: str) -> Any:
+    try:
+        return msgspec.json.decode(file.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        cause = f"{file} cannot be read as JSON: {error}."
+        fix = Fix(f"give a folder with the config.json that {_bare(name.rstrip('/'))} was published with")
+        raise FindingsError([_finding("model.config-invalid", cause, fix)]) from error
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
+
+
+def _no_folder(path: Path, name: str) -> Finding:
+    if path.exists():
+        cause = f"{name} is a file; a model is a folder with config.json."
+        return _finding("model.path-invalid", cause, Fix(f"give its folder, {path.parent}"))
+    siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    fix = f"did you mean {path.parent / near[0]}?" if near else "give an existing folder"
+    return _finding("model.path-missing", f"the model path {name} does not exist.", Fix(fix), *_other_ways())
+
+
+def _unknown(name: str) -> Finding:
+    cause = f"no folder, cached model or bundled model is called {name!r}."
+    return _finding("model.unknown", cause, *map(Fix, _suggestions(name)), *_other_ways())
+
+
+def _suggestions(name: str) -> Iterator[str]:
+    ids = {hub_id.lower(): hub_id for entry in table() for hub_id in entry.ids}
+    bare = {_bare(key): hub_id for key, hub_id in ids.items()}
+    for key in difflib.get_close_matches(_bare(name).lower(), bare, n=3, cutoff=0.5):
+        yield f"did you mean {bare[key]}?"
+
+
+def _other_ways() -> tuple[Fix, ...]:
+    return (
+        Fix("give the model's folder, or just its config.json in one; or download it to the cache first"),
+        Fix("or plan for a typical model of its size", command="rft plan --params 7B"),
+    )
+
+
+def _finding(id: str, cause: str, *fixes: Fix, inside: str = "") -> Finding:
+    evidence = (f"it holds {inside}",) if inside else ()
+    return Finding(id, "error", cause, evidence, fixes, "model.pretrain")
