@@ -1,0 +1,176 @@
+"""Why each value: what it is good for, and what the nearest other value would lead to, in numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.config.choices import zero_stage
+from engine.footprint.job import Job
+from engine.footprint.speed import Times, estimate
+from engine.footprint.terms import Footprint
+from rftui.plan.fit import Candidate
+from rftui.plan.knobs import (
+    ADAM,
+    BUDGET,
+    CPU,
+    ENGINE,
+    FSDP,
+    FUSED,
+    MICRO,
+    MICRO_ROLLOUT,
+    PACKING,
+    RECOMPUTE,
+    REFERENCE,
+    SHARD,
+    SLEEP,
+    STAGE,
+    TP,
+    UTIL,
+    has_reference,
+    tensor_parallel_sizes,
+    with_config,
+)
+from rftui.plan.request import Request
+from rftui.plan.words import duration, flag, gb, percent, setting
+
+NOTICED = 0.005
+"""A relative change of time below this is none."""
+NOTICED_BYTES = 5 * 10**7
+
+
+def reasons(candidate: Candidate, request: Request) -> dict[str, str]:
+    """One sentence for every chosen value."""
+    why = _Why(candidate, request)
+    return {key: why(key) for key in candidate.values}
+
+
+def difference(candidate: Candidate, other_times: Times, other: Footprint) -> str:
+    """What another plan would cost: `+14 % time, 12.0 GB less`."""
+    change = other_times.iteration / candidate.times.iteration - 1
+    size = other.peak - candidate.footprint.peak
+    time = "the same time" if abs(change) < NOTICED else f"{percent(change)} time"
+    memory = "the same memory" if abs(size) < NOTICED_BYTES else f"{gb(abs(size))} {'more' if size > 0 else 'less'}"
+    return f"{time}, {memory}"
+
+
+class _Why:
+    """The reasons of one plan."""
+
+    def __init__(self, candidate: Candidate, request: Request) -> None:
+        self.candidate, self.request = candidate, request
+        self.job = candidate.job
+        self.tell: dict[str, Callable[[], str]] = {
+            ENGINE: lambda: "vLLM is assumed to be installed there",
+            FSDP: self._strategy,
+            STAGE: self._stage,
+            SHARD: self._shard,
+            TP: self._tensor_parallel,
+            UTIL: self._share,
+            SLEEP: self._sleep,
+            MICRO: lambda: self._size(MICRO, "update", 2 * self.job.config.batch.micro_train_batch_size),
+            BUDGET: self._budget,
+            MICRO_ROLLOUT: lambda: self._size(
+                MICRO_ROLLOUT, "logprob", 2 * self.job.config.batch.micro_rollout_batch_size
+            ),
+            PACKING: lambda: f"sequences of a {self.job.shape.family} stay apart in one row: no padding",
+            RECOMPUTE: lambda: self._switch(RECOMPUTE),
+            FUSED: lambda: self._switch(FUSED),
+            REFERENCE: self._reference,
+            ADAM: lambda: self._switch(ADAM),
+            CPU: lambda: self._switch(CPU),
+        }
+
+    def __call__(self, key: str) -> str:
+        return self.tell[key]()
+
+    def _without(self, values: dict[str, Any]) -> str:
+        """What other values would lead to."""
+        job = with_config(self.job, values)
+        footprint = self.request.footprint(job)
+        if footprint.peak > self.job.place.free:
+            worst = footprint.worst
+            return f"{worst.phase} would need {gb(worst.bytes)} of {gb(self.job.place.free)}"
+        if footprint.host_bytes > self.job.place.host_memory:
+            return f"{gb(footprint.host_bytes)} of {gb(self.job.place.host_memory)} host memory"
+        return difference(self.candidate, estimate(job, self.request.lengths), footprint)
+
+    def _with(self, key: str, value: Any, **more: Any) -> str:
+        return f"with {setting(key, value)}: {self._without({key: value, **more})}"
+
+    def _switch(self, key: str) -> str:
+        value = self.candidate.values[key]
+        return self._with(key, not value)
+
+    def _bytes(self, phase: str) -> int:
+        return next(p.bytes for p in self.candidate.footprint.phases if p.phase == phase)
+
+    def _strategy(self) -> str:
+        ranks = self.job.place.ranks
+        if self.candidate.values[FSDP] is False:
+            stage = zero_stage(self.job.config)
+            return f"DeepSpeed ZeRO {stage}; with FSDP2: {self._without({FSDP: True, STAGE: None})}"
+        if ranks == 1:
+            return "FSDP2 needs nothing that is not installed; one rank holds everything"
+        if not self.request.has_deepspeed or not self.request.is_open(STAGE):
+            return f"FSDP2 shards parameters, gradients and optimizer states over {self.job.shard_ranks} ranks"
+        other = self._without({FSDP: False, STAGE: 2, SHARD: None})
+        return f"shards all states over {self.job.shard_ranks} ranks; with DeepSpeed ZeRO 2: {other}"
+
+    def _stage(self) -> str:
+        stage = self.candidate.values[STAGE]
+        other = 3 if stage == 2 else 2
+        return self._with(STAGE, other)
+
+    def _shard(self) -> str:
+        return f"shards within a machine, copies between them; sharded over all: {self._without({SHARD: None})}"
+
+    def _tensor_parallel(self) -> str:
+        size, sizes = self.candidate.values[TP], tensor_parallel_sizes(self.job)
+        position = sizes.index(size) if size in sizes else 0
+        others = [sizes[i] for i in (position - 1, position + 1) if 0 <= i < len(sizes)]
+        if not others:
+            return f"{size} is the only size that divides ranks and heads within a fast link"
+        return "; ".join(self._with(TP, other) for other in others)
+
+    def _share(self) -> str:
+        rollout = next(p for p in self.candidate.footprint.phases if p.phase == "rollout")
+        engine = sum(t.bytes for t in rollout.terms if t.where == "engine")
+        cache = sum(t.bytes for t in rollout.terms if t.name == "KV cache")
+        rest = rollout.bytes - engine
+        per_token = self.job.shape.kv_bytes(self.job.config.rollout.engine_tp_size, self.job.compute_bytes)
+        tokens = cache // max(1, per_token)
+        return (
+            f"the most that leaves {gb(rest)} for the rest: {gb(engine)}, "
+            f"a KV cache of {tokens:,} tokens per replica"
+        )
+
+    def _sleep(self) -> str:
+        return self._with(SLEEP, not self.candidate.values[SLEEP])
+
+    def _size(self, key: str, phase: str, larger: int) -> str:
+        uses = f"{phase} needs {gb(self._bytes(phase))} of {gb(self.job.place.free)}"
+        return f"{uses}; {self._with(key, larger)}"
+
+    def _budget(self) -> str:
+        if self.candidate.values[BUDGET] is None:
+            return "counted by micro_train_batch_size"
+        return self._size(BUDGET, "update", 2 * self.candidate.values[BUDGET])
+
+    def _reference(self) -> str:
+        if not has_reference(self.job.config):
+            return "there is no reference model"
+        return self._switch(REFERENCE)
+
+
+def kept(request: Request, keys: tuple[str, ...]) -> dict[str, str]:
+    """What is said of values that were given."""
+    sources = request.resolved.sources
+    return {key: f"given by {sources[key]}" for key in keys if key in sources}
+
+
+def time_words(times: Times) -> str:
+    """The parts of an iteration, longest first."""
+    parts = {
+        name: getattr(times, name) for name in ("rollout", "reward", "logprob", "update", "sync", "offload")
+    }
+    shown = sorted(parts.items(), key=lambda part: -part[1])
+    return ", ".join(f"{flag('.' + name)} {duration(seconds)}" for name, seconds in shown if seconds > 0)

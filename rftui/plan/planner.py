@@ -1,0 +1,91 @@
+"""From a request to a plan: search, explanation, or what to change; or the configuration as it is."""
+
+from dataclasses import replace
+from typing import Any
+
+from engine.config.load import Resolved
+from engine.config.registry import value_of
+from engine.findings import Finding
+from engine.footprint.job import Job
+from engine.footprint.speed import estimate
+from rftui.plan import explain, suggest
+from rftui.plan.fit import Candidate
+from rftui.plan.knobs import KNOBS, PACKING, TP, with_config, with_values
+from rftui.plan.request import Request
+from rftui.plan.result import Plan, RunnerUp
+from rftui.plan.search import search
+
+SOURCE = "planner"
+
+
+def make_plan(request: Request) -> Plan:
+    """The fastest plan that fits, explained; where none does, the leanest with what to change."""
+    found = search(request)
+    if found.best is None:
+        values, footprint = suggest.least(request)
+        findings = [*_conflicts(request), suggest.does_not_fit(request, footprint)]
+        job = with_config(request.job, values)
+        best = Candidate(values, job, footprint, estimate(job, request.lengths))
+        plan = _plan(request, best, fits=False)
+        return replace(plan, findings=(*plan.findings, *findings))
+    plan = _plan(request, found.best, fits=True)
+    return replace(plan, runner_up=_runner_up(found.best, found.runner_up) if found.runner_up else None)
+
+
+def evaluate(request: Request) -> Plan:
+    """The configuration exactly as it is given, defaults included: does it fit, how long does it take?"""
+    job = request.job
+    footprint = request.footprint(job)
+    fits = request.fits(footprint)
+    plan = _plan(request, Candidate({}, job, footprint, estimate(job, request.lengths)), fits=fits)
+    if fits:
+        return plan
+    return replace(plan, findings=(*plan.findings, suggest.does_not_fit(request, footprint)))
+
+
+def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
+    values = request.engine_there | best.values
+    sources = request.resolved.sources | dict.fromkeys(values, SOURCE)
+    reasons = explain.reasons(best, request) | explain.kept(request, KNOBS)
+    resolved = Resolved(with_values(request.resolved.config, values), sources)
+    measured = request.memory.measured(best.job)
+    return Plan(
+        resolved=resolved,
+        job=best.job,
+        footprint=best.footprint,
+        times=best.times,
+        lengths=request.lengths,
+        fits=fits,
+        chosen=values,
+        reasons=_in_order(reasons),
+        findings=(*request.findings(best.job.config), *_beyond_island(request)),
+        assumptions=request.assumptions,
+        dataset_size=request.dataset_size,
+        corrected=measured.words if measured else "",
+    )
+
+
+def _in_order(reasons: dict[str, str]) -> dict[str, str]:
+    return {key: reasons[key] for key in (*KNOBS, *reasons) if key in reasons}
+
+
+def _conflicts(request: Request) -> list[Finding]:
+    found = suggest.conflict(request)
+    return [found] if found else []
+
+
+def _beyond_island(request: Request) -> list[Finding]:
+    """A given tensor parallel size that leaves the fast link is kept, with a warning."""
+    size, island = request.resolved.config.rollout.engine_tp_size, request.place.island
+    if size <= island or request.place.on_cpu:
+        return []
+    beyond = "the machine" if size > request.place.ranks_per_node else f"the {island} GPUs that NVLink joins"
+    cause = f"engine_tp_size = {size} reaches beyond {beyond}: every layer waits for the slow link twice."
+    fixes = (suggest.Fix(f"set engine_tp_size to {island}", set={TP: island}),)
+    return [Finding("plan.tp-beyond-link", "warning", cause, fixes=fixes, param=TP)]
+
+
+def _runner_up(best: Candidate, other: Candidate) -> RunnerUp:
+    values = {key: value for key, value in other.values.items() if best.values.get(key) != value}
+    words = explain.difference(best, other.times, other.footprint)
+    return RunnerUp(values, other.times, other.footprint.peak, words)

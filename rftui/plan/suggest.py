@@ -1,0 +1,198 @@
+"""What to change when nothing fits: which given values exclude each other, and the smallest changes that help."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from engine.config.load import Resolved
+from engine.config.values import show
+from engine.findings import Finding, Fix
+from engine.footprint.job import Place
+from engine.footprint.terms import Footprint
+from rftui.plan.fit import Candidate, is_feasible, lean
+from rftui.plan.knobs import KNOBS, given_values, with_config, with_values
+from rftui.plan.layouts import lean_layouts
+from rftui.plan.request import Request
+from rftui.plan.search import search
+from rftui.plan.words import flag, gb, setting, settings
+
+LORA_RANK = 32
+ROUND = 64
+"""Suggested lengths are multiples of this."""
+MOST_GPUS = 1024
+
+
+def can_fit(request: Request) -> bool:
+    """Whether any plan fits."""
+    return any(is_feasible(layout, request) for layout in lean_layouts(request))
+
+
+def least(request: Request) -> tuple[dict[str, Any], Footprint]:
+    """The values with the smallest peak, fitting or not, and what they need."""
+    tried = []
+    for layout in lean_layouts(request):
+        values = lean(layout, request)
+        tried.append((values, request.footprint(with_config(request.job, values))))
+    return min(tried, key=lambda one: (one[1].host_bytes > request.place.host_memory, one[1].peak))
+
+
+def does_not_fit(request: Request, footprint: Footprint) -> Finding:
+    """The finding with what is missing, and changes that are known to help."""
+    worst, place = footprint.worst, request.place
+    if footprint.peak > place.free:
+        cause = (
+            f"{request.shape.name} does not fit: {worst.phase} needs {gb(worst.bytes)} per GPU, "
+            f"and {gb(place.free)} are there."
+        )
+        terms = worst.terms
+    else:
+        cause = (
+            f"{request.shape.name} does not fit: {gb(footprint.host_bytes)} of host memory are needed, "
+            f"and {gb(place.host_memory)} are there."
+        )
+        terms = footprint.host
+    largest = sorted(terms, key=lambda term: -term.bytes)[:4]
+    evidence = [f"{gb(term.bytes):>9}  {term.name}: {term.formula}" for term in largest]
+    fixes = tuple(suggestions(request))
+    if not fixes:
+        evidence.append("neither LoRA, nor shorter sequences, nor more GPUs would make it fit")
+    return Finding("plan.does-not-fit", "error", cause, tuple(evidence), fixes)
+
+
+def suggestions(request: Request) -> Iterator[Fix]:
+    """Changes that make it fit, each checked, in the order of preference."""
+    yield from _lora(request)
+    yield from _relaxed(request)
+    yield from _shorter(request)
+    yield from _more_gpus(request)
+    yield from _smaller_engine(request)
+
+
+def conflicting(request: Request) -> dict[str, Any]:
+    """The smallest set of given values that cannot hold together; empty where nothing fits without them.
+
+    Values are let go one after the other, as long as what is left still does not fit.
+    """
+    given = given_values(request.resolved.config, request.resolved.sources)
+    if not can_fit(without(request, set(given))):
+        return {}
+    needed = dict(given)
+    for key in given:
+        rest = {name for name in given if name not in needed or name == key}
+        if not can_fit(without(request, rest)):
+            del needed[key]
+    return needed
+
+
+def conflict(request: Request) -> Finding | None:
+    """The finding on given values that exclude each other."""
+    values = conflicting(request)
+    if not values:
+        return None
+    sources = request.resolved.sources
+    evidence = tuple(f"{setting(key, value)}: given by {sources[key]}" for key, value in values.items())
+    if len(values) == 1:
+        cause = f"with {settings(values)} nothing fits, whatever else is chosen."
+    else:
+        words = [setting(key, value) for key, value in values.items()]
+        cause = f"{', '.join(words[:-1])} and {words[-1]} cannot hold together: no plan fits with them."
+    return Finding("plan.conflict", "error", cause, evidence, tuple(_relaxed(request)), next(iter(values)))
+
+
+def without(request: Request, keys: set[str]) -> Request:
+    """The same request with some given values left open."""
+    from engine.config.registry import parameters
+
+    config = with_values(request.resolved.config, {key: parameters()[key].default for key in keys})
+    sources = {key: source for key, source in request.resolved.sources.items() if key not in keys}
+    return replace(request, resolved=Resolved(config, sources))
+
+
+def changed(request: Request, values: Mapping[str, Any]) -> Request:
+    """The same request with some values given."""
+    config = with_values(request.resolved.config, values)
+    return replace(request, resolved=Resolved(config, request.resolved.sources | dict.fromkeys(values, "fix")))
+
+
+def _lora(request: Request) -> Iterator[Fix]:
+    if request.resolved.config.model.lora_rank:
+        return
+    values = {"model.lora_rank": LORA_RANK}
+    if can_fit(changed(request, values)):
+        yield Fix("train LoRA adapters: the weights stay frozen, without gradients and Adam states", set=values)
+
+
+def _relaxed(request: Request) -> Iterator[Fix]:
+    """Given values that are in the way, each with the value that the planner would take instead."""
+    for key, value in given_values(request.resolved.config, request.resolved.sources).items():
+        best = _best(without(request, {key}))
+        if best is not None:
+            instead = best.values.get(key)
+            text = f"let the planner choose {flag(key)} in place of {show(value)}"
+            if instead is None:
+                yield Fix(text, set={key: None} if key in _OPTIONAL else {})
+            else:
+                yield Fix(f"set {flag(key)} to {show(instead)} in place of {show(value)}", set={key: instead})
+
+
+_OPTIONAL = {key for key in KNOBS if key.startswith("parallel.")} | {"batch.max_tokens_per_micro_batch"}
+
+
+def _best(request: Request) -> Candidate | None:
+    return search(request).best if can_fit(request) else None
+
+
+def _shorter(request: Request) -> Iterator[Fix]:
+    """The longest responses with which it fits, by bisection."""
+    rollout = request.resolved.config.rollout
+    prompt = rollout.prompt_max_len
+    longest = rollout.generate_max_len or rollout.max_len - prompt
+
+    def lengths(response: int) -> dict[str, Any]:
+        return {"rollout.generate_max_len": response, "rollout.max_len": prompt + response}
+
+    low, high = 0, (longest - 1) // ROUND
+    while low < high:
+        middle = (low + high + 1) // 2
+        if can_fit(changed(request, lengths(middle * ROUND))):
+            low = middle
+        else:
+            high = middle - 1
+    if low:
+        yield Fix(f"shorten responses to {low * ROUND} tokens, the most that fits", set=lengths(low * ROUND))
+
+
+def _more_gpus(request: Request) -> Iterator[Fix]:
+    if request.place.on_cpu:
+        return
+    place, ranks = request.place, request.place.ranks
+    while (ranks := ranks * 2) <= MOST_GPUS:
+        larger = _with_ranks(place, ranks)
+        if can_fit(replace(request, place=larger)):
+            machines = f" on {larger.nodes} machines" if larger.nodes > 1 else ""
+            name = place.device.name
+            command = f"--gpus {larger.ranks_per_node}x{name}" + (
+                f" --nodes {larger.nodes}" if larger.nodes > 1 else ""
+            )
+            yield Fix(f"use {ranks} GPUs{machines}", command=command)
+            return
+
+
+def _with_ranks(place: Place, ranks: int) -> Place:
+    """The same kind of machine with more GPUs: up to eight in one, then more machines."""
+    in_one = min(ranks, max(8, place.ranks_per_node))
+    host = place.host_memory * in_one // place.ranks_per_node
+    island = in_one if place.device.nvlink else place.island
+    return replace(place, ranks=ranks, ranks_per_node=in_one, island=island, host_memory=host)
+
+
+def _smaller_engine(request: Request) -> Iterator[Fix]:
+    if request.job.engine == "hf" or request.place.on_cpu:
+        return
+    for values, text in (
+        ({"rollout.engine_quantization": "fp8"}, "keep the engine's weights in fp8"),
+        ({"rollout.engine_type": "hf"}, "generate with transformers: no second copy of the weights, but slow"),
+    ):
+        if can_fit(changed(request, values)):
+            yield Fix(text, set=values)
+            return
