@@ -1,0 +1,136 @@
+"""The rollout engine's memory on one rank, in each of its states; and how many sequences it can hold."""
+
+from dataclasses import dataclass
+
+from engine.config.batch import replicas, responses_per_rollout
+from engine.footprint import rollout_hf, rollout_sglang, rollout_vllm
+from engine.footprint.constants import process_terms
+from engine.footprint.job import Job
+from engine.footprint.states import optimizer, parameters, reference, reference_travels, states_travel
+from engine.footprint.terms import Term
+
+Terms = tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KVCapacity:
+    """What the KV cache of one engine replica holds, against what a rollout asks of it."""
+
+    tokens: int
+    """Tokens of context; below `max_len` the engine does not start."""
+    most: int
+    """Sequences that the engine decodes at once, whatever their length."""
+    demand: int
+    """Responses that a rollout asks of one replica."""
+    max_len: int
+
+    @property
+    def starts(self) -> bool:
+        """Whether one sequence of the greatest length fits."""
+        return self.tokens >= self.max_len
+
+    def sequences(self, mean_tokens: float) -> int:
+        """Sequences of that mean length that are decoded at once: more of them wait or are preempted."""
+        return max(1, min(self.most, self.demand, int(self.tokens / max(1.0, mean_tokens))))
+
+
+def sleeps(job: Job) -> bool:
+    """Whether the engine gives its device memory back outside of rollouts."""
+    return job.config.rollout.enable_engine_sleep and not job.place.on_cpu
+
+
+def kv_capacity(job: Job) -> KVCapacity:
+    """How much the engine's KV cache holds, by its share of memory (`engine_mem_util`) or its batch (hf)."""
+    config, tp = job.config, job.config.rollout.engine_tp_size
+    demand = responses_per_rollout(config) // replicas(config, job.place.ranks)
+    if job.engine == "hf":
+        own, columns = rollout_hf.rows(job), rollout_hf.columns(job)
+        return KVCapacity(own * columns, own, demand, config.rollout.max_len)
+    per_token = job.shape.kv_bytes(tp, job.compute_bytes)
+    if job.engine == "vllm":
+        share, most = rollout_vllm.kv_share(job), rollout_vllm.batch_limits(job)[1]
+    else:
+        share, most = rollout_sglang.kv_share(job, free_at_start(job)), rollout_sglang.MOST
+    return KVCapacity(share // per_token, most, demand, config.rollout.max_len)
+
+
+def trainer_at_start(job: Job) -> Terms:
+    """What the trainer holds when the engine starts: its models, but no moments before the first step.
+
+    Masters beside the parameters are there from the beginning.
+    """
+    held = parameters(job)
+    if not reference_travels(job):
+        held += reference(job)
+    for term in () if states_travel(job) else optimizer(job):
+        if "masters" in term.name:
+            size = term.bytes // 3
+            held += (Term("masters", size, f"a third of {term.formula}", term.source, term.where),)
+    return held
+
+
+def free_at_start(job: Job) -> int:
+    """Device memory that nobody holds when the engine starts."""
+    held = sum(term.bytes for term in (*trainer_at_start(job), *process_terms(job)))
+    return max(0, job.place.free - held)
+
+
+def generating(job: Job) -> Terms:
+    """While responses are sampled."""
+    if job.engine == "hf":
+        hf = (rollout_hf.weights, rollout_hf.kv_cache, rollout_hf.prompts_cache, rollout_hf.activations)
+        return tuple(term(job) for term in hf)
+    if job.engine == "sglang":
+        return (*_sglang_held(job), rollout_sglang.working(job), rollout_sglang.context())
+    demand = kv_capacity(job).demand
+    return (*starting(job), rollout_vllm.unprofiled(job, demand))
+
+
+def starting(job: Job) -> Terms:
+    """As the engine starts: all that it asks for."""
+    if job.engine == "hf":
+        return (rollout_hf.weights(job),)
+    if job.engine == "sglang":
+        return generating(job)
+    return (*_vllm_held(job), rollout_vllm.profiled(job))
+
+
+def outside(job: Job) -> Terms:
+    """Between rollouts: what sleep leaves, or all but the temporaries of generation."""
+    if not sleeps(job):
+        return awake(job)
+    if job.engine == "hf":
+        return ()
+    if job.engine == "sglang":
+        return (rollout_sglang.context(),)
+    return rollout_vllm.kept_asleep(job)
+
+
+def with_weights(job: Job) -> Terms:
+    """In the weight sync and until the next rollout: vLLM takes its KV cache back only then."""
+    if job.engine == "vllm" and sleeps(job):
+        return (rollout_vllm.weights(job), *rollout_vllm.kept_asleep(job))
+    return awake(job)
+
+
+def awake(job: Job) -> Terms:
+    """Awake, with nothing to do."""
+    if job.engine == "hf":
+        return (rollout_hf.weights(job),)
+    if job.engine == "sglang":
+        return (*_sglang_held(job), rollout_sglang.context())
+    return _vllm_held(job)
+
+
+def _vllm_held(job: Job) -> Terms:
+    held = (
+        rollout_vllm.weights(job),
+        rollout_vllm.kv_cache(job),
+        rollout_vllm.graphs(job),
+        rollout_vllm.runtime(job),
+    )
+    return tuple(term for term in held if term)
+
+
+def _sglang_held(job: Job) -> Terms:
+    return rollout_sglang.weights(job), rollout_sglang.kv_cache(job, free_at_start(job))
