@@ -1,40 +1,24 @@
 """Finds a model's shape by name: a folder, the hub's cache, a toy, or the bundled table."""
 
 import difflib
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from engine.findings import Finding, FindingsError, Fix
+from engine.footprint.bundled import bare_name, by_name, table
 from engine.footprint.hub_cache import cached_config
 from engine.footprint.model_config import shape_of
 from engine.footprint.shape import ModelShape
+from engine.footprint.typical import shape_of_size
 from engine.toy import tasks
 from engine.toy.recipe import Recipe, toy_config
 
-TABLE = Path(__file__).with_name("models.json")
+__all__ = ["find_model", "shape_of_size"]
+
 TOY_PREFIX = "toy:"
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A model of the bundled table."""
-
-    id: str
-    same: tuple[str, ...]
-    """Others with the same dimensions."""
-    params: int
-    """As transformers builds it."""
-    source: str
-    """Where the dimensions come from."""
-    config: dict[str, Any]
-    """What its `config.json` says of its dimensions."""
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        return (self.id, *self.same)
 
 
 def find_model(name: str) -> ModelShape:
@@ -53,31 +37,10 @@ def find_model(name: str) -> ModelShape:
         raise FindingsError([_no_folder(path, name)])
     if cached := cached_config(name):
         return shape_of(_read(cached, name), name)
-    if known := _by_name().get(name.lower()):
+    if known := by_name().get(name.lower()):
         entry, hub_id = known
         return shape_of(entry.config, hub_id)
     raise FindingsError([_unknown(name)])
-
-
-@lru_cache(maxsize=1)
-def table() -> tuple[Entry, ...]:
-    """The bundled models."""
-    return msgspec.json.decode(TABLE.read_bytes(), type=tuple[Entry, ...])
-
-
-@lru_cache(maxsize=1)
-def _by_name() -> Mapping[str, tuple[Entry, str]]:
-    """Every name in lower case → its entry and hub id. Whole names win over shortened ones."""
-    names: dict[str, tuple[Entry, str]] = {}
-    for shorten in (str, _bare, lambda hub_id: _bare(hub_id).removesuffix("-Instruct")):
-        for entry in table():
-            for hub_id in entry.ids:
-                names.setdefault(shorten(hub_id).lower(), (entry, hub_id))
-    return names
-
-
-def _bare(hub_id: str) -> str:
-    return hub_id.rpartition("/")[2]
 
 
 def _config_of(folder: Path, name: str) -> Path:
@@ -96,7 +59,7 @@ def _read(file: Path, name: str) -> Any:
         return msgspec.json.decode(file.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         cause = f"{file} cannot be read as JSON: {error}."
-        fix = Fix(f"give a folder with the config.json that {_bare(name.rstrip('/'))} was published with")
+        fix = Fix(f"give a folder with the config.json that {bare_name(name.rstrip('/'))} was published with")
         raise FindingsError([_finding("model.config-invalid", cause, fix)]) from error
 
 
@@ -121,8 +84,8 @@ def _unknown(name: str) -> Finding:
 
 def _suggestions(name: str) -> Iterator[str]:
     ids = {hub_id.lower(): hub_id for entry in table() for hub_id in entry.ids}
-    bare = {_bare(key): hub_id for key, hub_id in ids.items()}
-    for key in difflib.get_close_matches(_bare(name).lower(), bare, n=3, cutoff=0.5):
+    bare = {bare_name(key): hub_id for key, hub_id in ids.items()}
+    for key in difflib.get_close_matches(bare_name(name).lower(), bare, n=3, cutoff=0.5):
         yield f"did you mean {bare[key]}?"
 
 
