@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from diagnostics.nvml import GpuFacts, Nvml, visible
+from diagnostics import host_facts
+from diagnostics.gpu_facts import GpuFacts
+from diagnostics.gpu_reading import read_gpus
+from diagnostics.nvml import Nvml
+from diagnostics.topology import Topology, read_topology
+from diagnostics.visible import visible
 from engine.findings import Finding
-
-CGROUP = Path("/sys/fs/cgroup")
 
 
 class Hardware(msgspec.Struct, frozen=True):
@@ -23,75 +26,60 @@ class Hardware(msgspec.Struct, frozen=True):
     gpus: tuple[GpuFacts, ...] = ()
     driver: str | None = None
     problems: tuple[Finding, ...] = ()
+    cuda: str | None = None
+    """The newest CUDA version that the driver supports."""
+    installed: int = 0
+    """GPUs of the machine, visible or not."""
+    unreachable: tuple[int, ...] = ()
+    """Indices of GPUs that do not answer; they are not in `gpus`."""
+    topology: Topology = Topology()
+    """Of all GPUs that answer, by their index."""
+    memory_limit: int | None = None
+    """Of the container; already in `memory_total` and `memory_available`."""
+    swap_total: int = 0
+    swap_free: int = 0
+    shm_total: int | None = None
+    """/dev/shm, which NCCL and data loaders use."""
+    shm_free: int | None = None
+    disk_total: int | None = None
+    """Of the folder that was asked about."""
+    disk_free: int | None = None
+    numa_nodes: int | None = None
 
 
-def detect(nvml: Nvml | None = None, environ: Mapping[str, str] = os.environ) -> Hardware:
-    """Look at this machine. `nvml`: an open session, default a new one; a broken driver is a finding."""
+def detect(
+    nvml: Nvml | None = None, environ: Mapping[str, str] = os.environ, folder: Path | None = None
+) -> Hardware:
+    """Look at this machine, without initialising CUDA; a broken driver or GPU is a finding in `problems`.
+
+    `nvml`: an open session, default a new one. `folder`: whose disk is looked at, such as that of the runs.
+    """
     import psutil
 
     nvml = nvml or Nvml()
-    memory = psutil.virtual_memory()
-    limit = memory_limit()
+    report = read_gpus(nvml)
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    limit, left = host_facts.memory_limit(), host_facts.memory_left()
+    shm = host_facts.room(host_facts.SHM) if host_facts.SHM.exists() else None
+    disk = host_facts.room(folder) if folder else None
     return Hardware(
         host=socket.gethostname(),
-        cores=usable_cores(),
+        cores=host_facts.usable_cores(),
         memory_total=min(memory.total, limit or memory.total),
-        memory_available=min(memory.available, limit or memory.available),
-        gpus=visible(nvml.facts(), environ),
+        memory_available=memory.available if left is None else min(memory.available, left),
+        gpus=visible(report.gpus, environ),
         driver=nvml.driver,
-        problems=(nvml.problem,) if nvml.problem else (),
+        problems=(*([nvml.problem] if nvml.problem else []), *report.problems),
+        cuda=nvml.cuda,
+        installed=nvml.count,
+        unreachable=report.unreachable,
+        topology=read_topology(nvml, report.gpus),
+        memory_limit=limit,
+        swap_total=swap.total,
+        swap_free=swap.free,
+        shm_total=shm[0] if shm else None,
+        shm_free=shm[1] if shm else None,
+        disk_total=disk[0] if disk else None,
+        disk_free=disk[1] if disk else None,
+        numa_nodes=host_facts.numa_nodes(),
     )
-
-
-def usable_cores(cgroup: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> int:
-    """Cores this process may use, at least 1: by affinity mask and by CPU quota of its control groups."""
-    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    quotas = [
-        *(_quota(folder / "cpu.max") for folder in _folders(cgroup, membership, "")),
-        *(_quota_v1(folder) for folder in _folders(cgroup / "cpu", membership, "cpu")),
-    ]
-    return max(1, int(min([len(affinity), *(quota for quota in quotas if quota)])))
-
-
-def memory_limit(cgroup: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> int | None:
-    """The smallest memory limit of this process's control groups in bytes; None without one."""
-    files = [
-        *(folder / "memory.max" for folder in _folders(cgroup, membership, "")),
-        *(folder / "memory.limit_in_bytes" for folder in _folders(cgroup / "memory", membership, "memory")),
-    ]
-    return min((limit for file in files if (limit := _number(_read(file)))), default=None)
-
-
-def _folders(root: Path, membership: Path, controller: str) -> list[Path]:
-    """The control groups this process is in, from its own up to `root` (`controller` "": version 2)."""
-    for line in _read(membership).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            own = root / path.lstrip("/")
-            return [own, *(parent for parent in own.parents if parent.is_relative_to(root))]
-    return [root]
-
-
-def _quota(file: Path) -> float | None:
-    """Cores granted by version 2's `cpu.max` ("max 100000" or "150000 100000")."""
-    words = _read(file).split()
-    if len(words) != 2 or words[0] == "max":
-        return None
-    return int(words[0]) / int(words[1])
-
-
-def _quota_v1(folder: Path) -> float | None:
-    quota, period = _number(_read(folder / "cpu.cfs_quota_us")), _number(_read(folder / "cpu.cfs_period_us"))
-    return quota / period if quota and period else None
-
-
-def _number(text: str) -> int | None:
-    """A positive integer; None for "max", "-1" (no limit) and a missing file."""
-    return int(text) if text.strip().isdecimal() and int(text) > 0 else None
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text()
-    except OSError:
-        return ""

@@ -1,10 +1,10 @@
-"""GPUs as NVML sees them. The one file that touches `pynvml`, which is imported on first use.
+"""A session with NVML, the driver's own library. The one file that touches `pynvml`, imported on first use.
 
-Every query that a device does not support is None; a machine without a driver has no GPUs and no finding.
+What a device does not support is None; a machine without a driver has no GPUs and no finding. CUDA is never
+initialised.
 """
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,15 +14,16 @@ from engine.findings import Finding, Fix
 
 T = TypeVar("T")
 
+EXPECTED = (
+    *("NOT_SUPPORTED", "INVALID_ARGUMENT", "NO_PERMISSION", "NOT_FOUND", "FUNCTION_NOT_FOUND", "NO_DATA"),
+    *("ARGUMENT_VERSION_MISMATCH", "DEPRECATED", "VGPU_ECC_NOT_SUPPORTED"),
+)
+"""Errors that say that a device, driver, container or user cannot answer, and nothing is wrong."""
+GONE = ("GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND")
 
-class GpuFacts(msgspec.Struct, frozen=True):
-    """What does not change about a GPU while a run is on. `index` counts all GPUs of the machine; bytes."""
 
-    index: int
-    name: str
-    uuid: str = ""
-    memory_total: int = 0
-    capability: tuple[int, int] | None = None
+class LostGpuError(Exception):
+    """The GPU no longer answers: it fell off the bus or must be reset."""
 
 
 class GpuSample(msgspec.Struct, frozen=True):
@@ -42,18 +43,18 @@ class Nvml:
         self.problem: Finding | None = None
         """Set when a driver is there but does not answer."""
         self.driver: str | None = None
-        self._count = 0
-        self._library: Any = library or _import()
-        if self._library is not None:
+        self.cuda: str | None = None
+        """The newest CUDA version that the driver supports, "12.8"."""
+        self.count = 0
+        """GPUs of the machine."""
+        self.library: Any = library or _import()
+        if self.library is not None:
             self._open()
-
-    def facts(self) -> tuple[GpuFacts, ...]:
-        """All GPUs of the machine, in NVML's order (that of `CUDA_DEVICE_ORDER=PCI_BUS_ID`)."""
-        return tuple(self._facts(index) for index in range(self._count))
 
     def sample(self, index: int) -> GpuSample:
         """The present state of one GPU; fields are None where a query fails."""
-        nvml, handle = self._library, self._handle(index)
+        nvml = self.library
+        handle = self._ask(lambda: nvml.nvmlDeviceGetHandleByIndex(index))
         if handle is None:
             return GpuSample()
         memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
@@ -68,64 +69,79 @@ class Nvml:
             temperature=float(degrees) if degrees is not None else None,
         )
 
+    def query(self, index: int) -> "GpuQuery":
+        """Questions about one GPU. Raises LostGpuError."""
+        return GpuQuery(self.library, index)
+
     def _open(self) -> None:
-        nvml = self._library
+        nvml = self.library
         try:
             nvml.nvmlInit()
-            self._count = nvml.nvmlDeviceGetCount()
+            self.count = nvml.nvmlDeviceGetCount()
         except nvml.NVMLError as error:
             self.problem = _problem(error, nvml)
             return
         driver = self._ask(nvml.nvmlSystemGetDriverVersion)
-        self.driver = _text(driver) if driver else None
-
-    def _facts(self, index: int) -> GpuFacts:
-        nvml, handle = self._library, self._handle(index)
-        if handle is None:
-            return GpuFacts(index, "unreachable GPU")
-        memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-        capability = self._ask(lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
-        return GpuFacts(
-            index=index,
-            name=_text(self._ask(lambda: nvml.nvmlDeviceGetName(handle)) or "GPU"),
-            uuid=_text(self._ask(lambda: nvml.nvmlDeviceGetUUID(handle)) or ""),
-            memory_total=int(memory.total) if memory else 0,
-            capability=(int(capability[0]), int(capability[1])) if capability else None,
-        )
-
-    def _handle(self, index: int) -> Any | None:
-        return self._ask(lambda: self._library.nvmlDeviceGetHandleByIndex(index))
+        self.driver = as_text(driver) if driver else None
+        version = self._ask(nvml.nvmlSystemGetCudaDriverVersion_v2)
+        self.cuda = f"{version // 1000}.{version % 1000 // 10}" if version else None
 
     def _ask(self, query: Callable[[], T]) -> T | None:
         try:
             return query()
-        except self._library.NVMLError:
+        except self.library.NVMLError:
             return None
 
 
-def visible(gpus: tuple[GpuFacts, ...], environ: Mapping[str, str] = os.environ) -> tuple[GpuFacts, ...]:
-    """The GPUs a CUDA process would see, in its order.
+class GpuQuery:
+    """Asks one GPU. `failures` collects the answers that were neither a value nor a "not supported"."""
 
-    `CUDA_VISIBLE_DEVICES` holds indices or UUID prefixes; like CUDA, an entry that names no GPU hides
-    itself and all after it, and an empty value hides all.
-    """
-    wanted = environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None:
-        return gpus
-    seen: list[GpuFacts] = []
-    for entry in wanted.split(","):
-        gpu = _named(gpus, entry.strip())
-        if gpu is None or gpu in seen:
-            break
-        seen.append(gpu)
-    return tuple(seen)
+    def __init__(self, library: Any, index: int) -> None:
+        self.library, self.index = library, index
+        self.failures: list[str] = []
+        self._expected = _codes(library, EXPECTED)
+        self._gone = _codes(library, GONE)
+        self.handle = self._call("nvmlDeviceGetHandleByIndex", index)
+        if self.handle is None:
+            raise LostGpuError(self.failures[-1] if self.failures else "the driver gives no handle of it")
+
+    def ask(self, function: str, *arguments: Any) -> Any | None:
+        """The answer of a function about this GPU, None when it has none. Raises LostGpuError."""
+        return self._call(function, self.handle, *arguments)
+
+    def ask_slice(self, function: str, handle: Any) -> Any | None:
+        """The same about a MIG slice of this GPU."""
+        return self._call(function, handle)
+
+    def constant(self, name: str, default: int) -> int:
+        """A constant of the library; `default` where the installed version is too old to know it."""
+        return getattr(self.library, name, default)
+
+    def _call(self, function: str, *arguments: Any) -> Any | None:
+        call = getattr(self.library, function, None)
+        if call is None:  # an older pynvml
+            return None
+        try:
+            return call(*arguments)
+        except ValueError as error:  # the bindings cannot read the answer
+            self.failures.append(f"{function}: {error}")
+            return None
+        except self.library.NVMLError as error:
+            code = getattr(error, "value", None)
+            if code in self._gone:
+                raise LostGpuError(str(error)) from None
+            if code not in self._expected:
+                self.failures.append(f"{function}: {error}")
+            return None
 
 
-def _named(gpus: tuple[GpuFacts, ...], entry: str) -> GpuFacts | None:
-    if entry.isdecimal():
-        return next((gpu for gpu in gpus if gpu.index == int(entry)), None)
-    matches = [gpu for gpu in gpus if entry and gpu.uuid.startswith(entry)]
-    return matches[0] if len(matches) == 1 else None
+def as_text(value: str | bytes) -> str:
+    """Text of NVML, which older bindings give as bytes."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _codes(library: Any, names: tuple[str, ...]) -> set[int]:
+    return {code for name in names if (code := getattr(library, f"NVML_ERROR_{name}", None)) is not None}
 
 
 def _import() -> Any | None:
@@ -151,7 +167,3 @@ def _problem(error: Exception, nvml: Any) -> Finding | None:
             Fix("in a container, start it with GPU access (docker: --gpus all)"),
         ),
     )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from diagnostics.nvml import GpuFacts, Nvml
+from diagnostics.gpu_facts import GpuFacts
+from diagnostics.nvml import Nvml
 from engine.events import EventWriter, Gpu, Host
 
 INTERVAL_S = 2.0

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from diagnostics.hardware import detect, memory_limit, usable_cores
-from diagnostics.nvml import GpuSample, Nvml, visible
+from diagnostics.gpu_reading import read_gpus
+from diagnostics.hardware import detect
+from diagnostics.nvml import GpuSample, Nvml
 from diagnostics.sampler import Sampler
+from diagnostics.visible import visible
 from engine.events import Gpu, Host
 from rftui.runs.follow import EventFollower
 from tests.diagnostics.fake_nvml import (
@@ -48,7 +50,7 @@ def test_eight_gpus_are_listed_with_their_facts() -> None:
     ],
 )
 def test_visible_devices_are_read_as_cuda_does(value: str, expected: list[int]) -> None:
-    gpus = visible(Nvml(eight_h200()).facts(), {"CUDA_VISIBLE_DEVICES": value})
+    gpus = visible(read_gpus(Nvml(eight_h200())).gpus, {"CUDA_VISIBLE_DEVICES": value})
     assert [gpu.index for gpu in gpus] == expected
 
 
@@ -69,40 +71,10 @@ def test_broken_driver_is_a_finding_and_an_absent_one_is_not() -> None:
         assert detect(Nvml(eight_h200(nvmlInit=NVML_ERROR_LIBRARY_NOT_FOUND))).problems == ()
 
 
-def test_quota_of_any_control_group_above_limits_the_cores(tmp_path: Path) -> None:
-    membership = _file(tmp_path / "self", "0::/pod/container\n")
-    root = tmp_path / "cgroup"
-    _file(root / "pod/container/cpu.max", "max 100000\n")
-    assert usable_cores(root, membership) == len(os.sched_getaffinity(0))
-    _file(root / "pod/cpu.max", "150000 100000\n")
-    assert usable_cores(root, membership) == 1
-    _file(root / "pod/cpu.max", "50000 100000\n")
-    assert usable_cores(root, membership) == 1
-
-
-def test_quota_of_version_1_limits_the_cores(tmp_path: Path) -> None:
-    membership = _file(tmp_path / "self", "4:memory:/\n3:cpu,cpuacct:/docker\n0::/\n")
-    root = tmp_path / "cgroup"
-    _file(root / "cpu/docker/cpu.cfs_quota_us", "100000\n")
-    _file(root / "cpu/docker/cpu.cfs_period_us", "100000\n")
-    assert usable_cores(root, membership) == 1
-    _file(root / "cpu/docker/cpu.cfs_quota_us", "-1\n")
-    assert usable_cores(root, membership) == len(os.sched_getaffinity(0))
-
-
-def test_smallest_memory_limit_counts(tmp_path: Path) -> None:
-    membership = _file(tmp_path / "self", "0::/a/b\n")
-    root = tmp_path / "cgroup"
-    assert memory_limit(root, membership) is None
-    _file(root / "a/b/memory.max", "max\n")
-    _file(root / "a/memory.max", f"{4 * GIB}\n")
-    assert memory_limit(root, membership) == 4 * GIB
-
-
 def test_sampler_writes_every_gpu_and_the_host(tmp_path: Path) -> None:
     (tmp_path / "events").mkdir()
     nvml = Nvml(eight_h200())
-    sampler = Sampler(tmp_path, nvml.facts()[:2], nvml)
+    sampler = Sampler(tmp_path, read_gpus(nvml).gpus[:2], nvml)
     sampler.start()
     sampler.stop()
     events = EventFollower(tmp_path / "events").poll()
@@ -110,9 +82,3 @@ def test_sampler_writes_every_gpu_and_the_host(tmp_path: Path) -> None:
     assert [(gpu.index, gpu.power) for gpu in gpus] == [(0, 612.345), (1, 612.345)]
     (host,) = [event for event in events if isinstance(event, Host)]
     assert 0 < host.memory_used < host.memory_total and host.disk_free > 0
-
-
-def _file(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from diagnostics import preflight
+from diagnostics.gpu_reading import read_gpus
 from diagnostics.hardware import Hardware
 from diagnostics.nvml import Nvml
 from engine.findings import Finding, FindingsError
 from tests.diagnostics.fake_nvml import eight_h200
 
-H200_MACHINE = Hardware("h", 192, 2**41, 2**41, gpus=Nvml(eight_h200()).facts())
+H200_MACHINE = Hardware("h", 192, 2**41, 2**41, gpus=read_gpus(Nvml(eight_h200())).gpus)
 
 
 def test_runs_dir_below_a_file_is_unwritable_and_a_new_one_is_fine(tmp_path: Path) -> None:
