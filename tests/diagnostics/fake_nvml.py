@@ -76,7 +76,7 @@ class FakeGpu:
 
 
 H100 = FakeGpu("NVIDIA H100 80GB HBM3", 81559)
-H200 = FakeGpu("NVIDIA H200", 143771, used=2500)
+H200 = FakeGpu("NVIDIA H200", 143771, used=2512)
 A100 = FakeGpu("NVIDIA A100-SXM4-80GB", 81920, 620, 4, (8, 0), (), 400, (1410, 1593), 1, True, 4, 12)
 RTX4090 = FakeGpu(
     "NVIDIA GeForce RTX 4090",
@@ -96,7 +96,7 @@ RTX4090 = FakeGpu(
 class FakeNvml:
     """The module `pynvml` on a machine with `gpus`.
 
-    `failing`: NVML error by name of a function, or by name and index of a GPU. `latency`: seconds of each call.
+    `failing`: NVML error by name of a function, or by name and index of a GPU. `latency`: seconds a call takes.
     """
 
     gpus: Sequence[FakeGpu]
