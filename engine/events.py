@@ -54,8 +54,8 @@ class Phase(Event, frozen=True, tag="phase"):
 class Memory(Event, frozen=True, tag="memory"):
     """Memory of one rank in bytes after a phase; device fields are 0 without a GPU.
 
-    `peak` (allocated on the device) and `rss_peak` (resident) are the highest within the phase, phases
-    nested in it included.
+    `peak` (allocated on the device), `reserved_peak` and `rss_peak` (resident) are the highest within the
+    phase, phases nested in it included. `device_used`: of the device, by all processes, at its end.
     """
 
     step: int
@@ -65,6 +65,19 @@ class Memory(Event, frozen=True, tag="memory"):
     reserved: int = 0
     peak: int = 0
     rss_peak: int = 0
+    reserved_peak: int = 0
+    device_used: int = 0
+
+    @property
+    def held(self) -> int:
+        """The most that the rank held within the phase: of the device where there is one, else resident.
+
+        torch cannot tell what the driver and a sleeping engine hold, nor the driver a peak: so it is what
+        was in use at the end, and what torch had reserved beyond that before.
+        """
+        if not self.device_used:
+            return self.rss_peak or self.rss
+        return self.device_used + max(0, self.reserved_peak - self.reserved)
 
 
 class Collective(Event, frozen=True, tag="collective"):

@@ -48,18 +48,26 @@ class MemoryMarks:
         return {
             "allocated": torch.cuda.memory_allocated(self.device),
             "reserved": torch.cuda.memory_reserved(self.device),
+            "device_used": _used(self.device),
         }
 
     def _peaks_now(self) -> dict[str, int]:
         peaks = {"rss_peak": _host_peak() or self._process.memory_info().rss}
         if self.device.type == "cuda":
             peaks["peak"] = torch.cuda.max_memory_allocated(self.device)
+            peaks["reserved_peak"] = torch.cuda.max_memory_reserved(self.device)
         return peaks
 
     def _reset(self) -> None:
         _reset_host_peak()
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+
+
+def _used(device: torch.device) -> int:
+    """Bytes of the device that processes hold, this one and others."""
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free
 
 
 def _host_peak() -> int:

@@ -118,6 +118,7 @@ def _facts(run: RunDir) -> dict[str, Any]:
         "total_steps": summary.total_steps,
         "reward": summary.reward,
         "checkpoints": _checkpoints(run, resolved),
+        "memory": _memory(run),
         "changes": _changes(resolved) if resolved else problem,
     }
 
@@ -132,6 +133,15 @@ def _checkpoints(run: RunDir, resolved: "Resolved | None") -> list[dict[str, Any
         {"step": step, "path": str(path), "bytes": _size(path), "t": path.stat().st_mtime}
         for step, path in found.items()
     ]
+
+
+def _memory(run: RunDir) -> list[dict[str, Any]]:
+    """Predicted and measured memory per phase, where the run was planned."""
+    from rftui.runs.view import RunView
+
+    if not run.plan_path.is_file():
+        return []
+    return [line._asdict() | {"ratio": round(line.ratio, 3)} for line in RunView(run).load().compared]
 
 
 def _size(folder: Path) -> int:
@@ -177,6 +187,11 @@ def _print_facts(facts: dict[str, Any]) -> None:
     for checkpoint in facts["checkpoints"]:
         line(
             "checkpoint", f"step {checkpoint['step']}, {size(checkpoint['bytes'])}, {_when(checkpoint['t'])}"
+        )
+    for phase in facts["memory"]:
+        predicted, measured = size(phase["predicted"]), size(phase["measured"])
+        line(
+            "memory", f"{phase['phase']}: predicted {predicted}, measured {measured} (× {phase['ratio']:.2f})"
         )
     if isinstance(facts["changes"], str):
         line("settings", facts["changes"])

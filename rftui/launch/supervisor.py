@@ -26,6 +26,7 @@ from engine.findings import FindingsError
 from rftui.launch import control, logs, outcome
 from rftui.launch.command import ENGINE_MODULE, Command, rank_command
 from rftui.launch.processes import kill_group, kill_processes_of, start_bound
+from rftui.plan import measured
 from rftui.runs.info import Exit, RunInfo, answer_for
 from rftui.runs.rundir import RunDir
 
@@ -144,8 +145,20 @@ class Supervisor:
             self._end("stopped", Exit("killed on request; steps since the last checkpoint are lost"))
         elif well:
             self._end(well, None)
+            self._remember_memory()
         else:
             self._end("failed", outcome.explain(self.run_dir, returncode, launcher_output))
+
+    def _remember_memory(self) -> None:
+        """Keep what the run needed, against what was predicted, for the next plan."""
+        try:
+            compared = measured.record(self.run_dir)
+        except (OSError, FindingsError) as error:
+            self._say(self.info.status, f"its measured memory is not remembered: {error}")
+            return
+        words = ", ".join(f"{c.phase} {c.ratio:.2f}" for c in compared)
+        if words:
+            self._say(self.info.status, f"measured memory / predicted: {words}")
 
     def _end(self, status: str, cause: Exit | None) -> None:
         self.info.status = status  # type: ignore[assignment]

@@ -70,6 +70,8 @@ class RunState:
         self.phase_totals: dict[int, dict[str, float]] = {}
         """step → phase → seconds on rank 0, of the last `KEEP_PHASE_STEPS` steps, oldest first."""
         self.longest_phase: dict[str, float] = {}
+        self.phase_memory: dict[str, int] = {}
+        """phase → the most bytes that any rank held in it."""
         self.gpus: dict[tuple[str, int], Gpu] = {}
         self.gpu_history: dict[tuple[str, int], deque[Gpu]] = {}
         self.hosts: dict[str, Host] = {}
@@ -196,6 +198,7 @@ class RunState:
         rank = self._rank(event)
         rank.memory = event
         rank.memory_peak = max(rank.memory_peak, event.peak or event.rss)
+        self.phase_memory[event.phase] = max(self.phase_memory.get(event.phase, 0), event.held)
 
     def _collective(self, event: Collective) -> None:
         rank = self._rank(event)

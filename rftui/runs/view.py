@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from engine.events import Alert, CheckpointEvent, Gpu, Sample
 from engine.findings import FindingsError
+from rftui.runs import planned
+from rftui.runs.compared import Compared, compare
 from rftui.runs.follow import EventFollower
 from rftui.runs.info import ACTIVE, RunInfo, effective_status, supervisor_alive
 from rftui.runs.rundir import RunDir
@@ -80,6 +82,7 @@ class RunView:
         """Why `info` holds nothing but the name; empty when run.json was read."""
         self.status: str = self.info.status
         """`effective_status`: the status in run.json, or "lost" or "stalled"."""
+        self.planned = planned.read(run_dir)
         self._clock = clock
         self._info_version: tuple[int, ...] = ()
         sizes = [path.stat().st_size for path in run_dir.events_dir.glob("*.jsonl")]
@@ -127,6 +130,11 @@ class RunView:
     def state(self) -> RunState:
         """All that the events add up to; the properties below are shortcuts into it."""
         return (self._newest or self._whole).state
+
+    @property
+    def compared(self) -> list[Compared]:
+        """Predicted and measured memory per phase; empty for a run without a plan."""
+        return compare(self.planned, self.state.phase_memory) if self.planned else []
 
     @property
     def step(self) -> int:

@@ -1,9 +1,11 @@
 """The text panels of the live screen: pure functions from a snapshot and a size to styled text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from textual.content import Content
 
+from rftui.runs.compared import Compared
 from rftui.tui import phases
 from rftui.tui.catalog import figures
 from rftui.tui.snapshot import RankMemory, Snapshot
@@ -25,6 +27,8 @@ STATUS_GLYPHS = {
 _SEVERITY_GLYPHS = {"error": ("✖", "$error"), "warning": ("▲", "$warning"), "info": ("·", "$quiet")}
 NEARLY_FULL = 0.97
 """Share of the memory above which the bar is painted in the colour of errors."""
+OVER_PLAN = 1.08
+"""A phase that held more than this many times what was predicted is painted as a warning."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -90,8 +94,14 @@ def phase_panel(snapshot: Snapshot, width: int, height: int) -> Content:
 
 
 def memory_panel(snapshot: Snapshot, width: int, height: int) -> Content:
-    """A line per rank, the fullest first when not all fit; in a single line as many ranks as fit in it."""
+    """A line per rank, the fullest first when not all fit; in a single line as many ranks as fit in it.
+
+    The last of several lines holds the peaks that were predicted against those that were measured.
+    """
     ranks = list(snapshot.memory)
+    if ranks and snapshot.compared and height > 1:
+        of_ranks = memory_panel(replace(snapshot, compared=()), width, height - 1)
+        return Content("\n").join([of_ranks, _compared_line(snapshot.compared, width)])
     if not ranks:
         return Content.styled("no memory measured yet", "$quiet")
     if len(ranks) <= height:
@@ -164,6 +174,16 @@ def _memory_words(memory: RankMemory) -> Content:
     if memory.used:
         used = size(memory.used) + (f"/{size(memory.total)}" if memory.total else "")
     return Content.assemble((f"r{memory.rank} ", "$quiet"), used)
+
+
+def _compared_line(compared: Sequence[Compared], width: int) -> Content:
+    """`plan→peak  rollout 1.2G→1.3G  update 3.1G→3.0G`; a phase that held more than planned stands out."""
+    parts = [Content.styled("plan→peak", "$quiet")]
+    for line in compared:
+        colour = "bold $warning" if line.ratio > OVER_PLAN else ""
+        measured = Content.styled(size(line.measured), colour)
+        parts.append(Content.assemble((f"{line.phase} ", "$quiet"), f"{size(line.predicted)}→", measured))
+    return _joined(parts, width, "  ")
 
 
 def _memory_line(memory: RankMemory, width: int) -> Content:

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from engine.events import Sample
 from engine.findings import Finding
+from rftui.runs.compared import Compared
 from rftui.runs.info import ACTIVE
 from rftui.runs.series import Bucket
 from rftui.runs.view import RunView
@@ -71,6 +72,8 @@ class Snapshot:
     phase_now: str = ""
     phase_steps: int = 0
     memory: tuple[RankMemory, ...] = ()
+    compared: tuple[Compared, ...] = ()
+    """Predicted and measured memory per phase."""
     sample: Sample | None = None
     notices: tuple[Notice, ...] = ()
 
@@ -114,6 +117,7 @@ def take(view: RunView, columns: Mapping[str, int], now: float | None = None) ->
         phase_now=view.ranks[0].phase if running and 0 in view.ranks else "",
         phase_steps=phase_steps,
         memory=_memory(view),
+        compared=tuple(view.compared),
         sample=view.samples[-1] if view.samples else None,
         notices=tuple(_notices(view)),
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from engine.events import Sample
+from rftui.runs.compared import Compared
 from rftui.tui import panels, phases
 from rftui.tui.snapshot import Notice, RankMemory, Snapshot
 from rftui.tui.text import clean_line, duration, number, percent, size
@@ -112,3 +113,12 @@ def test_numbers_in_words() -> None:
         "0.612", "18.4k", "1e-6", "n/a", "n/a",
     ]  # fmt: skip
     assert [percent(s) for s in (0.62, 0.001, 0.0, None)] == ["62%", "<1%", "0%", "n/a"]
+
+
+def test_the_last_line_of_memory_holds_what_was_planned_against_what_was_measured() -> None:
+    compared = (Compared("rollout", 20 * GIB, 21 * GIB), Compared("update", 60 * GIB, 70 * GIB))
+    lines = panels.memory_panel(replace(BASE, compared=compared), 80, 4).plain.split("\n")
+    assert len(lines) == 4 and lines[-1] == "plan→peak  rollout 20G→21G  update 60G→70G"
+    assert "plan" not in panels.memory_panel(replace(BASE, compared=compared), 80, 1).plain
+    painted = panels.memory_panel(replace(BASE, compared=compared), 80, 4)
+    assert [painted.plain[s.start : s.end] for s in painted.spans if "$warning" in str(s.style)] == ["70G"]
