@@ -51,7 +51,7 @@ def _shared(gpus: Sequence[GpuFacts]) -> Finding | None:
     return Finding(
         id="hardware.gpu-shared",
         severity="warning",
-        cause=f"others hold memory of {_names(taken)}: planned with {_gib(free)}, the least that one has free.",
+        cause=f"others hold memory of {_names(taken)}: planned with {_gib(free)}, the least free on one.",
         evidence=tuple(line for gpu in taken for line in _holders(gpu)),
         fixes=tuple(fixes),
     )

@@ -72,7 +72,7 @@ _ROWS = (
     _Row("H200", "h200", 141, 139.7, 4.8, 989, 1979, 450, GEN5, True),
     _Row("H200-NVL", "h200 nvl", 141, 139.7, 4.8, 835, 1671, 64, GEN5),
     # Grace's link to host memory is faster than PCIe (nominal 450 GB/s); what is reached is not known.
-    _Row("GH200", "gh200", 96, 94.5, 4.0, 989, 1979, 450, GEN5, also="480gb superchip"),
+    _Row("GH200", "gh200", 96, 94.5, 4.0, 989, 1979, 64, GEN5, also="480gb superchip"),
     _Row("H20", "h20", 96, 95.1, 4.0, 148, 296, 450, GEN5, True),
     _Row("B200", "b200", 180, 178.3, 7.7, 2250, 4500, 900, GEN5, True),
     _Row("GB200", "gb200", 189, 184.3, 8.0, 2500, 5000, 900, GEN5, True, also="superchip"),

@@ -96,7 +96,7 @@ RTX4090 = FakeGpu(
 class FakeNvml:
     """The module `pynvml` on a machine with `gpus`.
 
-    `failing`: NVML error by name of a function, or by name and index of a GPU. `latency`: seconds a call takes.
+    `failing`: NVML error by name of a function, or by name and index of a GPU. `latency`: seconds of a call.
     """
 
     gpus: Sequence[FakeGpu]
