@@ -5,8 +5,9 @@
 Runs on one GPU with torch 2.11 or later; sides whose libraries are missing, or that fail, are told about and
 left out. Models have the shapes of Qwen2.5 0.5B and 7B and random weights; every response has exactly the
 same length. 0.5B trains all weights, 7B trains LoRA adapters of rank 32 (its optimizer states do not fit
-beside an engine on one GPU). The sides run one after another, each alone on the GPU. Without a GPU a tiny
-shape shows that the program runs. The last line is one JSON object.
+beside an engine on one GPU). The sides run one after another, each alone on the GPU. After each shape come
+the memory that the planner predicts for each phase without its margin, and what was measured. Without a GPU a
+tiny shape shows that the program runs. The last line is one JSON object.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_model import write_model, write_prompts
-from sides import Task
+from sides import GIB, Task, our_config
 from workers import SideEnded, worker
 
 # engine.py beside this file would hide the package of that name.
@@ -108,7 +109,42 @@ def measure(shape: str, sides: list[str], folder: Path, steps: int, warmup: int)
             continue
         figures[side] = summary(measured, task)
         print(row(side, figures[side]))
-    return {"parameters": parameters, "sides": figures, "ratio": ratios(figures)}
+    memory = {side: memory_by_phase(side, folder, task) for side in figures if not side.startswith("trl")}
+    print_memory(memory)
+    return {"parameters": parameters, "sides": figures, "ratio": ratios(figures), "memory": memory}
+
+
+def memory_by_phase(side: str, folder: Path, task: Task) -> dict[str, tuple[float, float]]:
+    """GiB that the planner predicts without margin, and that the rank held at most, in each phase."""
+    from diagnostics.hardware import detect
+    from diagnostics.places import detected_place
+    from engine.footprint.catalog import find_model
+    from engine.footprint.job import Job
+    from engine.footprint.predict import predict
+    from rftui.runs.compared import needed, predicted_phases
+    from rftui.runs.rundir import RunDir
+    from rftui.runs.view import RunView
+
+    place, _ = detected_place(detect(), 1)
+    job = Job(our_config(folder, task, *side.split("-")), find_model(str(folder / "model")), place)
+    held = RunView(RunDir(folder / f"run-{side}")).load().state.phase_memory
+    return {
+        phase: (round(needed(predicted) / GIB, 3), round(held[phase] / GIB, 3))
+        for phase, predicted in predicted_phases(predict(job)).items()
+        if phase in held
+    }
+
+
+def print_memory(memory: dict[str, dict[str, tuple[float, float]]]) -> None:
+    """Predicted against measured, and the median of how far off."""
+    print(f"\n{'side':16}{'phase':12}{'predicted GiB':>14}{'measured GiB':>14}{'error':>8}")
+    errors = []
+    for side, phases in memory.items():
+        for phase, (predicted, measured) in phases.items():
+            errors.append(abs(predicted / measured - 1))
+            print(f"{side:16}{phase:12}{predicted:14.2f}{measured:14.2f}{predicted / measured - 1:8.1%}")
+    if errors:
+        print(f"median error {statistics.median(errors):.1%}")
 
 
 def summary(measured: list[dict[str, Any]], task: Task) -> dict[str, Any]:

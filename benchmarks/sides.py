@@ -13,7 +13,10 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.config.sections import RunConfig
 
 LEARNING_RATE = 1e-6
 ADAM_BETAS = (0.9, 0.95)
@@ -113,14 +116,11 @@ class Stepper:
         setattr(owner, method, timed)
 
 
-def work_ours(folder: Path, task: Task, stepper: Stepper, strategy_name: str, engine_name: str) -> None:
-    """`SPMDPPOTrainer` with all it measures and writes in a run."""
-    from engine.build import build_trainer
+def our_config(folder: Path, task: Task, strategy_name: str, engine_name: str) -> "RunConfig":
+    """The configuration of a side of ours."""
     from engine.config.sections import RunConfig
-    from engine.strategy import get_strategy
-    from engine.telemetry import Telemetry
 
-    config = RunConfig.model_validate(
+    return RunConfig.model_validate(
         {
             "model": {
                 "pretrain": str(folder / "model"),
@@ -160,10 +160,20 @@ def work_ours(folder: Path, task: Task, stepper: Stepper, strategy_name: str, en
             "checkpoint": {"save_interval": 0},
         }
     )
+
+
+def work_ours(folder: Path, task: Task, stepper: Stepper, strategy_name: str, engine_name: str) -> None:
+    """`SPMDPPOTrainer` with all it measures and writes in a run."""
+    from engine.build import build_trainer
+    from engine.strategy import get_strategy
+    from engine.telemetry import Telemetry
+
+    config = our_config(folder, task, strategy_name, engine_name)
     strategy = get_strategy(config)
-    telemetry = Telemetry(folder / "run", strategy.rank, strategy.world_size, strategy.device)
+    run_dir = folder / f"run-{strategy_name}-{engine_name}"
+    telemetry = Telemetry(run_dir, strategy.rank, strategy.world_size, strategy.device)
     strategy.watch = telemetry.collectives
-    trainer = build_trainer(config, folder / "run", strategy, telemetry)
+    trainer = build_trainer(config, run_dir, strategy, telemetry)
     stepper.time_rollout(trainer.maker, "generate")
     latest: dict[str, float] = {}
     record = trainer.recorder.metrics
