@@ -19,6 +19,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "plan": Verb("rftui.cli.plan", "Choose what fits the GPUs and is fast; say what it needs."),
     "launch": Verb("rftui.cli.launch", "Start a run from a preset or a YAML file."),
     "runs": Verb("rftui.cli.runs", "List runs with status, step, reward and age."),
     "watch": Verb("rftui.cli.watch", "Watch a run live, or look at one that has ended."),

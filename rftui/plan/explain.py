@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.config.choices import zero_stage
-from engine.footprint.job import Job
+from engine.config.values import show
+from engine.footprint.rollout import kv_capacity
 from engine.footprint.speed import Times, estimate
 from engine.footprint.terms import Footprint
 from rftui.plan.fit import Candidate
@@ -30,7 +31,7 @@ from rftui.plan.knobs import (
     with_config,
 )
 from rftui.plan.request import Request
-from rftui.plan.words import duration, flag, gb, percent, setting
+from rftui.plan.words import gb, percent
 
 NOTICED = 0.005
 """A relative change of time below this is none."""
@@ -47,9 +48,10 @@ def difference(candidate: Candidate, other_times: Times, other: Footprint) -> st
     """What another plan would cost: `+14 % time, 12.0 GB less`."""
     change = other_times.iteration / candidate.times.iteration - 1
     size = other.peak - candidate.footprint.peak
-    time = "the same time" if abs(change) < NOTICED else f"{percent(change)} time"
-    memory = "the same memory" if abs(size) < NOTICED_BYTES else f"{gb(abs(size))} {'more' if size > 0 else 'less'}"
-    return f"{time}, {memory}"
+    words = ["the same time" if abs(change) < NOTICED else f"{percent(change)} time"]
+    if abs(size) >= NOTICED_BYTES:
+        words.append(f"{gb(abs(size))} {'more' if size > 0 else 'less'}")
+    return ", ".join(words)
 
 
 class _Why:
@@ -71,7 +73,7 @@ class _Why:
             MICRO_ROLLOUT: lambda: self._size(
                 MICRO_ROLLOUT, "logprob", 2 * self.job.config.batch.micro_rollout_batch_size
             ),
-            PACKING: lambda: f"sequences of a {self.job.shape.family} stay apart in one row: no padding",
+            PACKING: lambda: f"no padding: sequences of {self.job.shape.family} stay apart in one row",
             RECOMPUTE: lambda: self._switch(RECOMPUTE),
             FUSED: lambda: self._switch(FUSED),
             REFERENCE: self._reference,
@@ -88,17 +90,17 @@ class _Why:
         footprint = self.request.footprint(job)
         if footprint.peak > self.job.place.free:
             worst = footprint.worst
-            return f"{worst.phase} would need {gb(worst.bytes)} of {gb(self.job.place.free)}"
+            return f"{worst.phase} would need {gb(worst.bytes)}"
         if footprint.host_bytes > self.job.place.host_memory:
-            return f"{gb(footprint.host_bytes)} of {gb(self.job.place.host_memory)} host memory"
+            return f"{gb(footprint.host_bytes)} of host memory, {gb(self.job.place.host_memory)} are there"
         return difference(self.candidate, estimate(job, self.request.lengths), footprint)
 
-    def _with(self, key: str, value: Any, **more: Any) -> str:
-        return f"with {setting(key, value)}: {self._without({key: value, **more})}"
+    def _with(self, key: str, value: Any) -> str:
+        return f"with {show(value)}: {self._without({key: value})}"
 
     def _switch(self, key: str) -> str:
         value = self.candidate.values[key]
-        return self._with(key, not value)
+        return f"{'without' if value else 'with'} it: {self._without({key: not value})}"
 
     def _bytes(self, phase: str) -> int:
         return next(p.bytes for p in self.candidate.footprint.phases if p.phase == phase)
@@ -111,7 +113,9 @@ class _Why:
         if ranks == 1:
             return "FSDP2 needs nothing that is not installed; one rank holds everything"
         if not self.request.has_deepspeed or not self.request.is_open(STAGE):
-            return f"FSDP2 shards parameters, gradients and optimizer states over {self.job.shard_ranks} ranks"
+            return (
+                f"FSDP2 shards parameters, gradients and optimizer states over {self.job.shard_ranks} ranks"
+            )
         other = self._without({FSDP: False, STAGE: 2, SHARD: None})
         return f"shards all states over {self.job.shard_ranks} ranks; with DeepSpeed ZeRO 2: {other}"
 
@@ -121,7 +125,9 @@ class _Why:
         return self._with(STAGE, other)
 
     def _shard(self) -> str:
-        return f"shards within a machine, copies between them; sharded over all: {self._without({SHARD: None})}"
+        return (
+            f"shards within a machine, copies between them; sharded over all: {self._without({SHARD: None})}"
+        )
 
     def _tensor_parallel(self) -> str:
         size, sizes = self.candidate.values[TP], tensor_parallel_sizes(self.job)
@@ -134,21 +140,20 @@ class _Why:
     def _share(self) -> str:
         rollout = next(p for p in self.candidate.footprint.phases if p.phase == "rollout")
         engine = sum(t.bytes for t in rollout.terms if t.where == "engine")
-        cache = sum(t.bytes for t in rollout.terms if t.name == "KV cache")
-        rest = rollout.bytes - engine
-        per_token = self.job.shape.kv_bytes(self.job.config.rollout.engine_tp_size, self.job.compute_bytes)
-        tokens = cache // max(1, per_token)
-        return (
-            f"the most that leaves {gb(rest)} for the rest: {gb(engine)}, "
-            f"a KV cache of {tokens:,} tokens per replica"
-        )
+        capacity = kv_capacity(self.job)
+        held = capacity.tokens // capacity.max_len
+        wanted = min(capacity.demand, capacity.most)
+        if held >= wanted:
+            cache = f"a cache for all {wanted} responses at once, at their longest"
+        else:
+            cache = f"a cache for {held} of {wanted} responses at their longest, the most that fits"
+        return f"{gb(engine)} for weights and {cache}"
 
     def _sleep(self) -> str:
-        return self._with(SLEEP, not self.candidate.values[SLEEP])
+        return self._switch(SLEEP)
 
     def _size(self, key: str, phase: str, larger: int) -> str:
-        uses = f"{phase} needs {gb(self._bytes(phase))} of {gb(self.job.place.free)}"
-        return f"{uses}; {self._with(key, larger)}"
+        return f"{phase} needs {gb(self._bytes(phase))}; {self._with(key, larger)}"
 
     def _budget(self) -> str:
         if self.candidate.values[BUDGET] is None:
@@ -165,12 +170,3 @@ def kept(request: Request, keys: tuple[str, ...]) -> dict[str, str]:
     """What is said of values that were given."""
     sources = request.resolved.sources
     return {key: f"given by {sources[key]}" for key in keys if key in sources}
-
-
-def time_words(times: Times) -> str:
-    """The parts of an iteration, longest first."""
-    parts = {
-        name: getattr(times, name) for name in ("rollout", "reward", "logprob", "update", "sync", "offload")
-    }
-    shown = sorted(parts.items(), key=lambda part: -part[1])
-    return ", ".join(f"{flag('.' + name)} {duration(seconds)}" for name, seconds in shown if seconds > 0)

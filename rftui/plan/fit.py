@@ -1,9 +1,12 @@
 """The largest sizes with which a layout fits: micro-batches, and the engine's share of memory."""
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.footprint.job import Job
+from engine.footprint.rollout import kv_capacity
 from engine.footprint.speed import Times, estimate
 from engine.footprint.terms import Footprint
 from rftui.plan.knobs import (
@@ -22,6 +25,8 @@ SAME = 1.01
 """Times within this factor count as equal: then the plan that needs less memory is better."""
 FEW = 4
 """Sequences of full length for which the engine's cache must have room."""
+COMMON_SHARE = 50
+"""Per cent that an engine gets where they are free: evaluation samples more at once than a rollout."""
 MOST_SHARE = 90
 """Per cent of a device for the engine: above, nothing is left for what it does not count."""
 
@@ -34,13 +39,14 @@ class Candidate:
     job: Job
     footprint: Footprint
     times: Times
+    potential: float
+    """Seconds of an iteration with the largest sizes that fit, of which smaller ones may be as good as."""
 
 
-def optimistic(layout: Values, request: Request) -> Times:
-    """The time of a layout with sizes as large as they get, whether they fit or not."""
-    job = with_config(request.job, layout)
-    sizes = [options[-1] for options in _sizes(job, request)]
-    return estimate(with_config(job, merged(sizes)), request.lengths)
+def optimistic(layout: Values, request: Request) -> float:
+    """Seconds that a layout takes with sizes as large as they get, whether they fit or not."""
+    sizes = _sizes(with_config(request.job, layout), request)
+    return _seconds(layout | merged([options[-1] for options in sizes]), request)
 
 
 def lean(layout: Values, request: Request) -> Values:
@@ -51,22 +57,35 @@ def lean(layout: Values, request: Request) -> Values:
 
 def is_feasible(layout: Values, request: Request) -> bool:
     """Whether a layout fits with its smallest sizes."""
-    return request.fits(request.footprint(with_config(request.job, lean(layout, request))))
+    job = with_config(request.job, lean(layout, request))
+    return request.fits(job, request.footprint(job))
 
 
-def fitted(layout: Values, request: Request) -> Candidate | None:
-    """The layout with sizes that fit and beyond which nothing is gained; None where none fit."""
-    values = lean(layout, request)
-    base = with_config(request.job, values)
-    if not request.fits(request.footprint(base)):
+def fitted(layout: Values, request: Request, beat: float = math.inf) -> Candidate | None:
+    """The layout with sizes that fit and beyond which nothing is gained.
+
+    None where none fit, or none that takes less than `beat` seconds: sizes too small for that are not tried.
+    """
+    sizes = _sizes(with_config(request.job, layout), request)
+    largest = merged([options[-1] for options in sizes])
+    for position, options in enumerate(sizes):
+        sizes[position] = options = _fast_enough(options, layout | largest, request, beat)
+        if not options:
+            return None
+    values = layout | merged([options[0] for options in sizes])
+    job = with_config(request.job, values)
+    if not request.fits(job, request.footprint(job)):
         return None
-    for options in _sizes(base, request):
+    slack = 1.0
+    for options in sizes:
         if UTIL in options[0]:
             values |= _largest_share(options, values, request)
         else:
-            values |= _worthwhile(_fitting(options, values, request), values, request)
+            size, slower = _worthwhile(_fitting(options, values, request), values, request)
+            values, slack = values | size, slack * slower
     job = with_config(request.job, values)
-    return Candidate(values, job, request.footprint(job), estimate(job, request.lengths))
+    times = estimate(job, request.lengths)
+    return Candidate(values, job, request.footprint(job), times, times.iteration / slack)
 
 
 def _sizes(job: Job, request: Request) -> list[list[Values]]:
@@ -77,7 +96,7 @@ def _sizes(job: Job, request: Request) -> list[list[Values]]:
     if request.is_open(MICRO_ROLLOUT):
         sizes.append(rollout_micro_batches(job))
     if request.is_open(UTIL) and uses_share(job):
-        sizes.append(_shares(job, request))
+        sizes.append(_shares(job))
     return sizes
 
 
@@ -86,18 +105,34 @@ def uses_share(job: Job) -> bool:
     return job.engine != "hf" and not job.place.on_cpu and job.config.rollout.engine_kv_cache_gb is None
 
 
-def _shares(job: Job, request: Request) -> list[Values]:
-    """Shares of memory in steps of 0.01, from what the engine and the cache of a few sequences need."""
-    rollout, place = job.config.rollout, job.place
-    cache = FEW * rollout.max_len * job.shape.kv_bytes(rollout.engine_tp_size, job.compute_bytes)
-    low = min(int((_engine_alone(job, request) + cache) / place.device.memory * 100) + 1, MOST_SHARE)
-    return [{UTIL: share / 100} for share in range(low, MOST_SHARE + 1)]
+def _shares(job: Job) -> list[Values]:
+    """Shares of memory in steps of 0.01: from a cache of a few sequences to one of all that are sampled at once.
+
+    All of them at full length: more would hardly be used.
+    """
+    shares: list[Values] = [{UTIL: percent / 100} for percent in range(1, MOST_SHARE + 1)]
+    longest, capacity = job.config.rollout.max_len, kv_capacity(job)
+
+    def holding(sequences: int) -> int:
+        wanted = sequences * longest
+        return bisect_left(
+            shares, True, key=lambda share: kv_capacity(with_config(job, share)).tokens >= wanted
+        )
+
+    all_at_once = min(capacity.demand, capacity.most)
+    low = min(holding(min(FEW, all_at_once)), MOST_SHARE - 1)
+    return shares[low : max(holding(all_at_once) + 1, COMMON_SHARE)]
 
 
-def _engine_alone(job: Job, request: Request) -> int:
-    """What the engine takes while it generates, besides its cache."""
-    rollout = next(phase for phase in request.footprint(job).phases if phase.phase == "rollout")
-    return sum(t.bytes for t in rollout.terms if t.where == "engine" and t.name != "KV cache")
+def _fast_enough(options: list[Values], values: Values, request: Request, beat: float) -> list[Values]:
+    """Of sizes in ascending order those that, all others at their largest, take less than `beat` seconds."""
+    if beat == math.inf or UTIL in options[0]:
+        return options
+    return options[bisect_left(options, True, key=lambda one: _seconds(values | one, request) < beat) :]
+
+
+def _seconds(values: Values, request: Request) -> float:
+    return estimate(with_config(request.job, values), request.lengths).iteration
 
 
 def _fitting(options: Sequence[Values], values: Values, request: Request) -> Sequence[Values]:
@@ -106,19 +141,22 @@ def _fitting(options: Sequence[Values], values: Values, request: Request) -> Seq
     while low < high:
         middle = (low + high + 1) // 2
         job = with_config(request.job, values | options[middle])
-        if request.fits(request.footprint(job)):
+        if request.fits(job, request.footprint(job)):
             low = middle
         else:
             high = middle - 1
     return options[: low + 1]
 
 
-def _worthwhile(options: Sequence[Values], values: Values, request: Request) -> Values:
-    """The smallest of fitting sizes that is as fast as the largest."""
-    jobs = [with_config(request.job, values | option) for option in options]
-    times = [estimate(job, request.lengths).iteration for job in jobs]
-    limit = min(times) * SAME
-    return next(option for option, time in zip(options, times, strict=True) if time <= limit)
+def _worthwhile(options: Sequence[Values], values: Values, request: Request) -> tuple[Values, float]:
+    """The smallest of fitting sizes that is as fast as the largest, and its time over the largest's."""
+    times = [_seconds(values | option, request) for option in options]
+    fastest = min(times)
+    return next(
+        (option, time / fastest)
+        for option, time in zip(options, times, strict=True)
+        if time <= SAME * fastest
+    )
 
 
 def _largest_share(options: Sequence[Values], values: Values, request: Request) -> Values:

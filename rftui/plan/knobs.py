@@ -61,7 +61,7 @@ def responses_per_rank(job: Job) -> int:
 
 
 def micro_batches(job: Job) -> list[dict[str, Any]]:
-    """Sizes of a training micro-batch from small to large: token budgets where rows are packed, else counts."""
+    """Sizes of a training micro-batch from small to large: token budgets of packed rows, else counts."""
     share, longest = responses_per_rank(job), job.config.rollout.max_len
     if job.config.memory.packing_samples:
         most = max(longest, min(MOST_TOKENS, share * longest))
@@ -74,7 +74,7 @@ def micro_batches(job: Job) -> list[dict[str, Any]]:
 
 
 def rollout_micro_batches(job: Job) -> list[dict[str, Any]]:
-    """Responses per forward of generation (hf engine) and of log-probs, from small to large: powers of two."""
+    """Responses per forward of generation (hf engine) and of log-probs, from small to large."""
     sampled = arithmetic.responses_per_rollout(job.config)
     share = max(1, sampled // arithmetic.data_parallel(job.config, job.place.ranks))
     most = max(1, min(share, MOST_TOKENS // job.config.rollout.max_len))

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
 
-from engine.footprint.job import Job
 from engine.models.families import PACKABLE
 from rftui.plan.knobs import (
     ADAM,
@@ -36,8 +35,8 @@ def layouts(request: Request) -> list[Values]:
         _offloads(request),
         _switch(request, FUSED, False, True),
         _switch(request, RECOMPUTE, False, True),
-        [{TP: size} for size in _sizes(request)] or [{}],
-        _switch(request, SLEEP, True, False) if _has_engine(request.job) else [{}],
+        _tensor_parallel(request),
+        [{}] if request.place.on_cpu else _switch(request, SLEEP, True, False),
         [_packing(request)],
     ]
     allowed = [_without_conflicts(request, one) for one in options]
@@ -64,11 +63,6 @@ def lean_layouts(request: Request) -> list[Values]:
         and layout.get(REFERENCE, True) == layout.get(ADAM, True)  # nothing in host memory, or all
     ]
     return saving or layouts(request)
-
-
-def _has_engine(job: Job) -> bool:
-    """Whether an engine with memory of its own generates on a GPU."""
-    return job.engine != "hf" and not job.place.on_cpu
 
 
 def _strategies(request: Request) -> list[Values]:
@@ -104,8 +98,12 @@ def _switch(request: Request, key: str, *values: bool) -> list[Values]:
     return [{key: value} for value in values] if request.is_open(key) else [{}]
 
 
-def _sizes(request: Request) -> list[int]:
-    return tensor_parallel_sizes(request.job) if request.is_open(TP) and _has_engine(request.job) else []
+def _tensor_parallel(request: Request) -> list[Values]:
+    """An engine of its own on GPUs may spread over several; hf never does."""
+    job = request.job
+    if not request.is_open(TP) or job.engine == "hf" or job.place.on_cpu:
+        return [{}]
+    return [{TP: size} for size in tensor_parallel_sizes(job)]
 
 
 def _packing(request: Request) -> Values:
@@ -124,8 +122,7 @@ def _without_conflicts(request: Request, options: list[Values]) -> list[Values]:
     fine = [
         option
         for option in options
-        if not option
-        or {f.id for f in request.findings(with_config(request.job, option).config)} <= known
+        if not option or {f.id for f in request.findings(with_config(request.job, option).config)} <= known
     ]
     return fine or [{}]
 

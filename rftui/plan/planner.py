@@ -1,16 +1,14 @@
 """From a request to a plan: search, explanation, or what to change; or the configuration as it is."""
 
 from dataclasses import replace
-from typing import Any
 
 from engine.config.load import Resolved
-from engine.config.registry import value_of
-from engine.findings import Finding
-from engine.footprint.job import Job
+from engine.findings import Finding, Fix
 from engine.footprint.speed import estimate
 from rftui.plan import explain, suggest
 from rftui.plan.fit import Candidate
-from rftui.plan.knobs import KNOBS, PACKING, TP, with_config, with_values
+from rftui.plan.knobs import KNOBS, TP, given_values, with_config, with_values
+from rftui.plan.layouts import Values
 from rftui.plan.request import Request
 from rftui.plan.result import Plan, RunnerUp
 from rftui.plan.search import search
@@ -22,25 +20,29 @@ def make_plan(request: Request) -> Plan:
     """The fastest plan that fits, explained; where none does, the leanest with what to change."""
     found = search(request)
     if found.best is None:
-        values, footprint = suggest.least(request)
-        findings = [*_conflicts(request), suggest.does_not_fit(request, footprint)]
-        job = with_config(request.job, values)
-        best = Candidate(values, job, footprint, estimate(job, request.lengths))
-        plan = _plan(request, best, fits=False)
-        return replace(plan, findings=(*plan.findings, *findings))
+        leanest = _candidate(request, suggest.leanest_values(request))
+        plan = _plan(request, leanest, fits=False)
+        missing = suggest.does_not_fit(request, leanest.job, leanest.footprint)
+        return replace(plan, findings=(*plan.findings, *_conflicts(request), missing))
     plan = _plan(request, found.best, fits=True)
     return replace(plan, runner_up=_runner_up(found.best, found.runner_up) if found.runner_up else None)
 
 
 def evaluate(request: Request) -> Plan:
     """The configuration exactly as it is given, defaults included: does it fit, how long does it take?"""
-    job = request.job
-    footprint = request.footprint(job)
-    fits = request.fits(footprint)
-    plan = _plan(request, Candidate({}, job, footprint, estimate(job, request.lengths)), fits=fits)
+    exact = _candidate(request, {})
+    job, footprint = exact.job, exact.footprint
+    fits = request.fits(job, footprint)
+    plan = _plan(request, exact, fits=fits)
     if fits:
         return plan
-    return replace(plan, findings=(*plan.findings, suggest.does_not_fit(request, footprint)))
+    return replace(plan, findings=(*plan.findings, suggest.does_not_fit(request, job, footprint)))
+
+
+def _candidate(request: Request, values: Values) -> Candidate:
+    job = with_config(request.job, values)
+    times = estimate(job, request.lengths)
+    return Candidate(values, job, request.footprint(job), times, times.iteration)
 
 
 def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
@@ -57,6 +59,7 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
         lengths=request.lengths,
         fits=fits,
         chosen=values,
+        given=given_values(resolved.config, request.resolved.sources),
         reasons=_in_order(reasons),
         findings=(*request.findings(best.job.config), *_beyond_island(request)),
         assumptions=request.assumptions,
@@ -81,7 +84,7 @@ def _beyond_island(request: Request) -> list[Finding]:
         return []
     beyond = "the machine" if size > request.place.ranks_per_node else f"the {island} GPUs that NVLink joins"
     cause = f"engine_tp_size = {size} reaches beyond {beyond}: every layer waits for the slow link twice."
-    fixes = (suggest.Fix(f"set engine_tp_size to {island}", set={TP: island}),)
+    fixes = (Fix(f"set engine_tp_size to {island}", set={TP: island}),)
     return [Finding("plan.tp-beyond-link", "warning", cause, fixes=fixes, param=TP)]
 
 

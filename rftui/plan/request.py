@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config import batch, rules
+from engine.config import rules
 from engine.config.choices import installed
 from engine.config.load import Resolved
 from engine.config.sections import RunConfig
 from engine.findings import Finding
 from engine.footprint.job import Job, Place
+from engine.footprint.rollout import kv_capacity
 from engine.footprint.shape import ModelShape
 from engine.footprint.speed import Lengths
 from engine.footprint.terms import Footprint
@@ -55,9 +56,13 @@ class Request:
         """Memory of a job, corrected by what runs of its kind were measured to need."""
         return self.memory.footprint(job)
 
-    def fits(self, footprint: Footprint) -> bool:
-        """Whether device and host have room for it, margin included."""
-        return footprint.peak <= self.place.free and footprint.host_bytes <= self.place.host_memory
+    def fits(self, job: Job, footprint: Footprint) -> bool:
+        """Whether device and host have room for it, margin included, and the engine for a sequence."""
+        return (
+            footprint.peak <= self.place.free
+            and footprint.host_bytes <= self.place.host_memory
+            and kv_capacity(job).starts
+        )
 
     def findings(self, config: RunConfig) -> list[Finding]:
         """What the rules say of a configuration here."""
@@ -78,8 +83,3 @@ def model_facts(shape: ModelShape) -> Mapping[str, Any]:
         "num_key_value_heads": shape.kv_heads,
         "sliding_window": shape.window,
     }
-
-
-def default_lengths(config: RunConfig) -> Lengths:
-    """Half of the longest prompt, half of the longest response: what is assumed where nothing is known."""
-    return Lengths(config.rollout.prompt_max_len / 2, batch.generate_max_len(config) / 2)

@@ -34,6 +34,9 @@ class Plan:
     lengths: Lengths
     fits: bool
     chosen: dict[str, Any]
+    """What the planner decided."""
+    given: dict[str, Any]
+    """Of what it may decide, what was given, and stays."""
     reasons: dict[str, str]
     runner_up: RunnerUp | None = None
     findings: tuple[Finding, ...] = ()
@@ -49,17 +52,25 @@ class Plan:
 
     @property
     def iterations(self) -> float | None:
-        """Rollouts in the whole run; None where the number of prompts is not known and no end is set."""
+        """Iterations of `times` in the whole run; None where neither prompts nor an end are known."""
         config = self.job.config
-        counts = []
+        rollouts = []
         if self.dataset_size is not None:
             prompts = min(self.dataset_size, config.data.max_samples or self.dataset_size)
-            counts.append(float(prompts // config.batch.rollout_batch_size * config.optim.num_episodes))
+            rollouts.append(float(prompts // config.batch.rollout_batch_size * config.optim.num_episodes))
         if config.optim.max_steps is not None:
-            counts.append(config.optim.max_steps / float(steps_per_rollout(config)))
-        return min(counts, default=None)
+            rollouts.append(config.optim.max_steps / float(steps_per_rollout(config)))
+        each = self.times.responses / batch.responses_per_rollout(config)
+        return min(rollouts) / each if rollouts else None
 
     @property
     def seconds(self) -> float | None:
         """The whole run, without loading, evaluation and checkpoints."""
-        return None if self.iterations is None else self.iterations * self.times.iteration
+        known = self.iterations is not None and self.times.calibrated
+        return self.iterations * self.times.iteration if self.iterations and known else None
+
+    def cost(self, price: float | None) -> float | None:
+        """The whole run in USD, at `price` for a GPU and hour."""
+        if price is None or self.seconds is None:
+            return None
+        return round(price * self.job.place.ranks * self.seconds / 3600, 2)

@@ -1,12 +1,15 @@
 """Searches layouts from fast to slow for the fastest plan that fits, and the one that comes next."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from rftui.plan.fit import Candidate, fitted, is_feasible, optimistic
-from rftui.plan.knobs import ADAM, CPU, FSDP, FUSED, RECOMPUTE, REFERENCE, SLEEP, TP
+from rftui.plan.knobs import ADAM, CPU, FSDP, FUSED, RECOMPUTE, REFERENCE, SHARD, SLEEP, TP
 from rftui.plan.layouts import Values, layouts, leanest
 from rftui.plan.request import Request
+
+Key = tuple[tuple[str, Any], ...]
 
 UNUSUAL: dict[tuple[str, Any], float] = {
     (FSDP, False): 0.05,
@@ -22,9 +25,13 @@ PER_TP = 0.01
 """The same for each rank that joins a replica: replicas answer independently, tensor parallel ranks wait."""
 
 
+MINOR = (FUSED, REFERENCE, SHARD)
+"""Plans that differ in no more than these are no alternatives to each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best plan and the next best layout; `best` is None where nothing fits."""
+    """The best plan and the best of another kind; `best` is None where nothing fits."""
 
     best: Candidate | None
     runner_up: Candidate | None = None
@@ -34,38 +41,47 @@ def search(request: Request) -> Found:
     """The fastest plan that fits with margin.
 
     Layouts are tried in the order of the time that they would take with the largest sizes. Once that is more
-    than the second best plan takes, no better one can follow.
+    than the best plan of a second kind takes, no better one can follow.
     """
-    promises = [(_weighed(optimistic(layout, request).iteration, layout), layout) for layout in layouts(request)]
+    promises = [(optimistic(layout, request) * _weight(layout), layout) for layout in layouts(request)]
     known = {finding.id for finding in request.findings(request.job.config)}
     feasible = _Feasible(request)
-    found: list[tuple[float, Candidate]] = []
+    found: dict[Key, tuple[float, Candidate]] = {}  # the best of every kind
     for promise, layout in sorted(promises, key=lambda pair: pair[0]):
-        if len(found) > 1 and promise >= found[1][0]:
+        second = sorted(time for time, _ in found.values())[1] if len(found) > 1 else math.inf
+        if promise >= second:
             break
-        candidate = fitted(layout, request) if feasible(layout) else None
+        weight, kind = _weight(layout), _key(layout, MINOR)
+        beat = min(second, found[kind][0] if kind in found else math.inf)
+        candidate = fitted(layout, request, beat / weight) if feasible(layout) else None
         if candidate is None or not {f.id for f in request.findings(candidate.job.config)} <= known:
             continue
-        found.append((_weighed(candidate.times.iteration, layout), candidate))
-        found.sort(key=lambda pair: pair[0])
-    best = [candidate for _, candidate in found[:2]]
-    return Found(best[0] if best else None, best[1] if len(best) > 1 else None)
+        time = candidate.potential * weight
+        if time < beat:
+            found[kind] = (time, candidate)
+    ordered = [candidate for _, candidate in sorted(found.values(), key=lambda pair: pair[0])]
+    return Found(*ordered[:2]) if ordered else Found(None)
 
 
-def _weighed(seconds: float, layout: Values) -> float:
+def _key(layout: Values, besides: tuple[str, ...]) -> Key:
+    return tuple((name, value) for name, value in layout.items() if name not in besides)
+
+
+def _weight(layout: Values) -> float:
+    """What a plan's time is multiplied by: more than 1 for unusual choices."""
     unusual = sum(UNUSUAL.get((key, value), 0.0) for key, value in layout.items() if value in (True, False))
-    return seconds * (1 + unusual + PER_TP * (layout.get(TP, 1) - 1))
+    return 1 + unusual + PER_TP * (layout.get(TP, 1) - 1)
 
 
 class _Feasible:
-    """Whether layouts fit at all: the leanest speaks for all that differ from it in what saves activations."""
+    """Whether layouts fit at all: the leanest speaks for those that differ in what saves activations."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.seen: dict[tuple[tuple[str, Any], ...], bool] = {}
+        self.seen: dict[Key, bool] = {}
 
     def __call__(self, layout: Values) -> bool:
-        key = tuple((name, value) for name, value in layout.items() if name not in (RECOMPUTE, FUSED))
+        key = _key(layout, (RECOMPUTE, FUSED))
         if key not in self.seen:
             self.seen[key] = is_feasible(leanest(layout, self.request), self.request)
         return self.seen[key]

@@ -1,4 +1,4 @@
-"""What to change when nothing fits: which given values exclude each other, and the smallest changes that help."""
+"""What to change when nothing fits: given values that exclude each other, and small changes that help."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -7,19 +7,21 @@ from typing import Any
 from engine.config.load import Resolved
 from engine.config.values import show
 from engine.findings import Finding, Fix
-from engine.footprint.job import Place
+from engine.footprint.job import Job, Place
+from engine.footprint.rollout import kv_capacity
 from engine.footprint.terms import Footprint
 from rftui.plan.fit import Candidate, is_feasible, lean
 from rftui.plan.knobs import KNOBS, given_values, with_config, with_values
-from rftui.plan.layouts import lean_layouts
+from rftui.plan.layouts import Values, lean_layouts
 from rftui.plan.request import Request
 from rftui.plan.search import search
-from rftui.plan.words import flag, gb, setting, settings
+from rftui.plan.words import GB, flag, gb, setting, settings
 
 LORA_RANK = 32
 ROUND = 64
 """Suggested lengths are multiples of this."""
 MOST_GPUS = 1024
+UNLIMITED = 2**62
 
 
 def can_fit(request: Request) -> bool:
@@ -27,35 +29,44 @@ def can_fit(request: Request) -> bool:
     return any(is_feasible(layout, request) for layout in lean_layouts(request))
 
 
-def least(request: Request) -> tuple[dict[str, Any], Footprint]:
-    """The values with the smallest peak, fitting or not, and what they need."""
-    tried = []
-    for layout in lean_layouts(request):
-        values = lean(layout, request)
-        tried.append((values, request.footprint(with_config(request.job, values))))
-    return min(tried, key=lambda one: (one[1].host_bytes > request.place.host_memory, one[1].peak))
+def leanest_values(request: Request) -> Values:
+    """The values with the smallest peak, fitting or not; of those that fit the host, if any does."""
+
+    def missing(values: Values) -> tuple[bool, int]:
+        needed = request.footprint(with_config(request.job, values))
+        return needed.host_bytes > request.place.host_memory, needed.peak
+
+    return min((lean(layout, request) for layout in lean_layouts(request)), key=missing)
 
 
-def does_not_fit(request: Request, footprint: Footprint) -> Finding:
+def does_not_fit(request: Request, job: Job, footprint: Footprint) -> Finding:
     """The finding with what is missing, and changes that are known to help."""
-    worst, place = footprint.worst, request.place
+    worst, place, name = footprint.worst, request.place, request.shape.name
+    on = "rank" if place.on_cpu else "GPU"
     if footprint.peak > place.free:
         cause = (
-            f"{request.shape.name} does not fit: {worst.phase} needs {gb(worst.bytes)} per GPU, "
-            f"and {gb(place.free)} are there."
+            f"{name} does not fit: {worst.phase} needs {gb(worst.bytes)} on each {on}, "
+            f"{gb(place.free)} are free."
         )
         terms = worst.terms
-    else:
+    elif footprint.host_bytes > place.host_memory:
         cause = (
-            f"{request.shape.name} does not fit: {gb(footprint.host_bytes)} of host memory are needed, "
-            f"and {gb(place.host_memory)} are there."
+            f"{name} does not fit: a machine needs {gb(footprint.host_bytes)} of host memory, "
+            f"{gb(place.host_memory)} are there."
         )
         terms = footprint.host
+    else:
+        tokens, longest = kv_capacity(job).tokens, job.config.rollout.max_len
+        cause = (
+            f"{name} does not fit: the engine's share of memory leaves a KV cache of {tokens:,} tokens, "
+            f"less than one sequence of max_len = {longest:,}."
+        )
+        terms = next(p.terms for p in footprint.phases if p.phase == "rollout")
     largest = sorted(terms, key=lambda term: -term.bytes)[:4]
     evidence = [f"{gb(term.bytes):>9}  {term.name}: {term.formula}" for term in largest]
     fixes = tuple(suggestions(request))
     if not fixes:
-        evidence.append("neither LoRA, nor shorter sequences, nor more GPUs would make it fit")
+        evidence.append("neither LoRA, nor shorter responses, nor more GPUs would make it fit")
     return Finding("plan.does-not-fit", "error", cause, tuple(evidence), fixes)
 
 
@@ -65,6 +76,7 @@ def suggestions(request: Request) -> Iterator[Fix]:
     yield from _relaxed(request)
     yield from _shorter(request)
     yield from _more_gpus(request)
+    yield from _more_host_memory(request)
     yield from _smaller_engine(request)
 
 
@@ -111,7 +123,9 @@ def without(request: Request, keys: set[str]) -> Request:
 def changed(request: Request, values: Mapping[str, Any]) -> Request:
     """The same request with some values given."""
     config = with_values(request.resolved.config, values)
-    return replace(request, resolved=Resolved(config, request.resolved.sources | dict.fromkeys(values, "fix")))
+    return replace(
+        request, resolved=Resolved(config, request.resolved.sources | dict.fromkeys(values, "fix"))
+    )
 
 
 def _lora(request: Request) -> Iterator[Fix]:
@@ -119,7 +133,9 @@ def _lora(request: Request) -> Iterator[Fix]:
         return
     values = {"model.lora_rank": LORA_RANK}
     if can_fit(changed(request, values)):
-        yield Fix("train LoRA adapters: the weights stay frozen, without gradients and Adam states", set=values)
+        yield Fix(
+            "train LoRA adapters: the weights stay frozen, without gradients and Adam states", set=values
+        )
 
 
 def _relaxed(request: Request) -> Iterator[Fix]:
@@ -178,6 +194,20 @@ def _more_gpus(request: Request) -> Iterator[Fix]:
             return
 
 
+def _more_host_memory(request: Request) -> Iterator[Fix]:
+    """Where only the host is too small for a plan: how much it would need."""
+    unlimited = replace(request, place=replace(request.place, host_memory=UNLIMITED))
+    needed = []
+    for layout in lean_layouts(unlimited):
+        job = with_config(unlimited.job, lean(layout, unlimited))
+        footprint = unlimited.footprint(job)
+        if unlimited.fits(job, footprint):
+            needed.append(footprint.host_bytes)
+    if needed and min(needed) > request.place.host_memory:
+        size = -(-min(needed) // GB)
+        yield Fix(f"use machines with {size} GB of RAM", command=f"--host-memory {size}")
+
+
 def _with_ranks(place: Place, ranks: int) -> Place:
     """The same kind of machine with more GPUs: up to eight in one, then more machines."""
     in_one = min(ranks, max(8, place.ranks_per_node))
@@ -191,7 +221,10 @@ def _smaller_engine(request: Request) -> Iterator[Fix]:
         return
     for values, text in (
         ({"rollout.engine_quantization": "fp8"}, "keep the engine's weights in fp8"),
-        ({"rollout.engine_type": "hf"}, "generate with transformers: no second copy of the weights, but slow"),
+        (
+            {"rollout.engine_type": "hf"},
+            "generate with transformers: no second copy of the weights, but slow",
+        ),
     ):
         if can_fit(changed(request, values)):
             yield Fix(text, set=values)

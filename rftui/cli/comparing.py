@@ -1,0 +1,87 @@
+"""`rft plan --compare A B`: two presets, files or runs side by side."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from engine.config.load import Layer, layer_from_yaml
+from engine.config.registry import value_of
+from engine.config.values import show
+from engine.findings import FindingsError
+from engine.footprint.terms import PHASES
+from rftui.cli.report import print_findings
+from rftui.plan.ask import Subject, planned, preset_layers
+from rftui.plan.result import Plan
+from rftui.plan.values import PARTS, as_values
+from rftui.plan.words import GB, duration, flag
+from rftui.runs.rundir import find
+
+
+def show_comparison(
+    names: tuple[str, str],
+    overrides: Sequence[Layer],
+    subject: Subject,
+    runs_dir: Path,
+    *,
+    as_is: bool,
+    as_json: bool,
+) -> None:
+    """Plan both with the same overrides on the same machine, and print where they differ."""
+    plans = [_plan(name, overrides, subject, runs_dir, as_is=as_is) for name in names]
+    if as_json:
+        print(msgspec.json.encode({"compare": dict(zip(names, map(as_values, plans), strict=True))}).decode())
+        return
+    console = Console(highlight=False)
+    console.print(_table(names, plans))
+    for plan in plans:
+        print_findings(plan.findings)
+
+
+def _plan(name: str, overrides: Sequence[Layer], subject: Subject, runs_dir: Path, *, as_is: bool) -> Plan:
+    """A preset or file is planned; a run is taken as it is."""
+    try:
+        layers = preset_layers(name)
+    except FindingsError as unknown:
+        try:
+            run = find(runs_dir, name)
+        except FindingsError:
+            raise unknown from None
+        layers, as_is = [layer_from_yaml(run.config_path)], True
+    return planned([*layers, *overrides], subject, as_is=as_is)
+
+
+def _table(names: tuple[str, str], plans: Sequence[Plan]) -> Table:
+    table = Table("", *names, box=None, padding=(0, 3, 0, 0), show_edge=False)
+
+    def row(label: str, tell: Callable[[Plan], str]) -> None:
+        told = [tell(plan) for plan in plans]
+        table.add_row(label, *told, style="bold" if told[0] != told[1] else "dim")
+
+    row("model", lambda plan: plan.job.shape.name)
+    row("GPUs", lambda plan: f"{plan.job.place.ranks} × {plan.job.place.device.name}")
+    row("fits", lambda plan: "yes" if plan.fits else "no")
+    for phase in PHASES:
+        row(f"{phase}, GB", lambda plan, phase=phase: _gb(plan, phase))  # type: ignore[misc]
+    row("host, GB", lambda plan: f"{plan.footprint.host_bytes / GB:.1f}")
+    row("checkpoints, GB", lambda plan: f"{plan.footprint.disk_bytes / GB:.1f}")
+    for part in ("iteration", *PARTS):
+        row(part, lambda plan, part=part: duration(getattr(plan.times, part)))  # type: ignore[misc]
+    row("tokens/s", lambda plan: f"{plan.times.tokens_per_s:,.0f}")
+    row("mean response", lambda plan: f"{plan.lengths.response:g}")
+    for key in _differing(plans):
+        row(flag(key), lambda plan, key=key: show(value_of(plan.resolved.config, key)))  # type: ignore[misc]
+    return table
+
+
+def _gb(plan: Plan, phase: str) -> str:
+    return next(f"{p.bytes / GB:.1f}" for p in plan.footprint.phases if p.phase == phase)
+
+
+def _differing(plans: Sequence[Plan]) -> list[str]:
+    """Parameters that were given or chosen in one of them and are not the same in both."""
+    first, second = (plan.resolved for plan in plans)
+    keys = dict.fromkeys([*first.sources, *second.sources])
+    return [key for key in keys if value_of(first.config, key) != value_of(second.config, key)]

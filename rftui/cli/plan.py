@@ -1,0 +1,105 @@
+"""`rft plan`: what fits on the GPUs, what it needs, how long it takes; nothing is started."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from engine.findings import EXIT_OK, EXIT_UNFIT
+from rftui.cli.attend import PARAMETERS, Sets, override_layers
+from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.cli.report import print_findings
+from rftui.plan import simulation
+from rftui.plan.ask import Subject, planned, preset_layers
+from rftui.plan.values import as_values
+from rftui.plan.writing import write_preset
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(context_settings=PARAMETERS)
+def plan(
+    context: typer.Context,
+    preset: Annotated[
+        str | None, typer.Argument(help="Name of a preset, or a YAML file; default: all defaults.")
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", metavar="8xA100-80", help="Plan for these; default: this machine.")
+    ] = None,
+    nodes: Annotated[int, typer.Option("--nodes", help="Machines with --gpus each.")] = 1,
+    host_memory: Annotated[
+        float | None, typer.Option("--host-memory", metavar="GB", help="RAM of one machine.")
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option("--params", metavar="7B", help="A typical model of this size.")
+    ] = None,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Change nothing: does exactly this configuration fit?")
+    ] = False,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--compare", metavar="A B", help="Two presets, YAML files or runs, side by side."),
+    ] = None,
+    response_len: Annotated[
+        float | None, typer.Option("--response-len", metavar="TOKENS", help="Mean length of responses.")
+    ] = None,
+    dataset_size: Annotated[
+        int | None, typer.Option("--dataset-size", metavar="N", help="Number of training prompts.")
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option("--price", metavar="USD", help="Of one GPU and hour; tells the cost.")
+    ] = None,
+    simulate: Annotated[
+        int | None,
+        typer.Option("--simulate", metavar="N", help="Run the real engine on N ranks without memory."),
+    ] = None,
+    case: Annotated[
+        Path | None, typer.Option("--case", metavar="FILE.jsonl", help="Answer published configurations.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE.yaml", help="Write the plan as a preset.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+    sets: Sets = None,
+) -> None:
+    """Choose what fits and is fast; exit code 3 if nothing does.
+
+    Every parameter is an option, and stays as given: --pretrain NAME --engine-tp-size 2 --max-len 8192 …
+    """
+    if case is not None:
+        from rftui.cli.cases import answer_cases
+
+        return answer_cases(case, as_json=as_json)
+    overrides = override_layers(context.args, sets)
+    subject = Subject(
+        gpus, nodes, int(host_memory * 1e9) if host_memory else None, params, response_len, dataset_size
+    )
+    if compare is not None:
+        from rftui.cli.comparing import show_comparison
+
+        return show_comparison(
+            compare, overrides, subject, runs_folder(runs_dir), as_is=as_is, as_json=as_json
+        )
+    found = planned([*preset_layers(preset), *overrides], subject, as_is=as_is)
+    if write is not None:
+        write_preset(found, write, preset)
+    simulated = None if simulate is None else simulation.simulate(found, simulate)
+    agreed = simulation.agreements(found, simulate, simulated) if simulate and simulated else []
+    if as_json:
+        values = as_values(found, price)
+        if simulated is not None:
+            values |= {
+                "simulated": simulated,
+                "agreement": [a._asdict() | {"agrees": a.agrees} for a in agreed],
+            }
+        typer.echo(msgspec.json.encode(values).decode())
+    else:
+        from rftui.cli.planned import show_plan, show_simulation
+
+        show_plan(found, price)
+        print_findings(found.findings)
+        if simulate is not None:
+            show_simulation(simulate, agreed)
+    raise typer.Exit(EXIT_OK if found.fits else EXIT_UNFIT)
