@@ -31,10 +31,11 @@ def find_model(name: str) -> ModelShape:
         tasks.get(name)
         return shape_of({"model_type": "qwen2", **toy_config(Recipe())}, name)
     path = Path(name).expanduser()
-    if name and path.is_dir():
+    exists = bool(name) and _exists(path)
+    if exists and path.is_dir():
         return shape_of(_read(_config_of(path, name), name), name)
-    if name and (path.exists() or _looks_like_path(name)):
-        raise FindingsError([_no_folder(path, name)])
+    if exists or _looks_like_path(name):
+        raise FindingsError([_no_folder(path, name, exists)])
     if cached := cached_config(name):
         return shape_of(_read(cached, name), name)
     if known := by_name().get(name.lower()):
@@ -44,14 +45,19 @@ def find_model(name: str) -> ModelShape:
 
 
 def _config_of(folder: Path, name: str) -> Path:
-    file = folder / "config.json"
-    if file.is_file():
-        return file
-    inside = ", ".join(sorted(child.name for child in folder.iterdir())[:8]) or "nothing"
+    try:
+        inside = sorted(child.name for child in folder.iterdir())
+    except OSError as error:
+        cause = f"{name} cannot be looked into: {error.strerror}."
+        raise FindingsError(
+            [_finding("model.path-invalid", cause, Fix("give a folder you can read"))]
+        ) from error
+    if "config.json" in inside:
+        return folder / "config.json"
     cause = f"{name} is not a Hugging Face model folder: it has no config.json."
-    raise FindingsError(
-        [_finding("model.path-invalid", cause, Fix("give the folder that holds config.json"), inside=inside)]
-    )
+    fix = Fix("give the folder that holds config.json")
+    held = f"it holds {', '.join(inside[:8]) or 'nothing'}"
+    raise FindingsError([_finding("model.path-invalid", cause, fix, evidence=(held,))])
 
 
 def _read(file: Path, name: str) -> Any:
@@ -67,11 +73,19 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
 
 
-def _no_folder(path: Path, name: str) -> Finding:
-    if path.exists():
+def _exists(path: Path) -> bool:
+    """`Path.exists`, taking what may not be looked at, or has an impossible name, as absent."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _no_folder(path: Path, name: str, exists: bool) -> Finding:
+    if exists:
         cause = f"{name} is a file; a model is a folder with config.json."
         return _finding("model.path-invalid", cause, Fix(f"give its folder, {path.parent}"))
-    siblings = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
+    siblings = [child.name for child in path.parent.iterdir()] if _exists(path.parent) else []
     near = difflib.get_close_matches(path.name, siblings, n=1)
     fix = f"did you mean {path.parent / near[0]}?" if near else "give an existing folder"
     return _finding("model.path-missing", f"the model path {name} does not exist.", Fix(fix), *_other_ways())
@@ -96,6 +110,5 @@ def _other_ways() -> tuple[Fix, ...]:
     )
 
 
-def _finding(id: str, cause: str, *fixes: Fix, inside: str = "") -> Finding:
-    evidence = (f"it holds {inside}",) if inside else ()
+def _finding(id: str, cause: str, *fixes: Fix, evidence: tuple[str, ...] = ()) -> Finding:
     return Finding(id, "error", cause, evidence, fixes, "model.pretrain")

@@ -48,7 +48,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "num_experts": 128,
         "num_experts_per_tok": 8,
         "moe_intermediate_size": 768,
-        **_WINDOWS,
+        "use_sliding_window": False,
+        "sliding_window": 4096,
         **_SPARSE,
     },
     "deepseek_v2": {
@@ -72,7 +73,6 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "qwen2_5_vl": _QWEN2_VL,
     "qwen3_vl": _QWEN3_VL,
     "qwen3_vl_moe": {
-        **_QWEN3_VL,
         "num_key_value_heads": 16,
         "num_experts": 60,
         "num_experts_per_tok": 4,
@@ -82,7 +82,14 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """By `model_type`; the families whose parameters are counted exactly."""
 
-_TOWER = {"depth": 32, "num_heads": 16, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
+_TOWER = {
+    "depth": 32,
+    "num_heads": 16,
+    "in_channels": 3,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
 _NEW_TOWER = {
     **_TOWER,
     "depth": 27,

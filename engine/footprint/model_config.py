@@ -4,27 +4,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine.findings import Finding, FindingsError, Fix
 from engine.footprint import families
+from engine.footprint.config_values import (
+    LATENT_SIZES,
+    Values,
+    check,
+    not_a_config,
+    text_values,
+    tower_values,
+)
 from engine.footprint.shape import Experts, Latent, ModelShape, Vision
 from engine.footprint.vision import TOWERS, vision_modules
-
-Values = dict[str, Any]
-
-SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-DERIVED = ("num_key_value_heads", "head_dim")
-EXPERT_SIZES = ("num_experts", "num_experts_per_tok", "moe_intermediate_size")
-LATENT_SIZES = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
-TOWER_SIZES = ("depth", "hidden", "mlp", "num_heads", "patch_size", "spatial_merge_size", "out")
-OTHER_NAMES = {
-    "n_embd": "hidden_size",
-    "n_layer": "num_hidden_layers",
-    "n_head": "num_attention_heads",
-    "n_inner": "intermediate_size",
-    "n_routed_experts": "num_experts",
-    "num_local_experts": "num_experts",
-}
-"""Of one thing, in some families."""
 
 
 def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
@@ -34,13 +24,10 @@ def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
     (model.config-incomplete, model.config-invalid), with every key that is missing or wrong.
     """
     if not isinstance(config, Mapping):
-        raise FindingsError(
-            [_finding("invalid", name, f"holds {type(config).__name__}, not keys and values")]
-        )
+        raise not_a_config(name, config)
     family = str(config.get("model_type") or "unknown")
-    values = _values(config, family)
-    tower = _tower_values(config, family, values.get("hidden_size"))
-    _check(values, tower, family, name)
+    values, tower = text_values(config, family), tower_values(config, family)
+    check(config, values, tower, family, name)
     latent, experts = _latent(values, family), _experts(values)
     vision = _vision(tower, family) if tower else None
     window, windowed = _window(values, family)
@@ -75,45 +62,6 @@ def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
     )
 
 
-def _values(config: Mapping[str, Any], family: str) -> Values:
-    """Keys of the language model, by one name each, with what the family takes for granted filled in."""
-    nested = config.get("text_config")
-    given = {**config, **nested} if isinstance(nested, Mapping) else config
-    values = {**families.DEFAULTS.get(family, {}), **given}
-    for other, name in OTHER_NAMES.items():
-        if values.get(other) is not None:
-            values[name] = values[other]
-    hidden: Any = values.get("hidden_size")
-    heads: Any = values.get("num_attention_heads")
-    if values.get("num_key_value_heads") is None:
-        values["num_key_value_heads"] = heads
-    if values.get("head_dim") is None and _is_size(hidden) and _is_size(heads) and hidden % heads == 0:
-        values["head_dim"] = hidden // heads
-    if family == "gpt2" and values.get("intermediate_size") is None and _is_size(hidden):
-        values["intermediate_size"] = 4 * hidden
-    if values.get("num_experts") and values.get("moe_intermediate_size") is None:
-        values["moe_intermediate_size"] = values.get("intermediate_size")
-    return values
-
-
-def _tower_values(config: Mapping[str, Any], family: str, hidden: Any) -> Values:
-    """Keys of the vision tower, with the family's defaults; empty without a tower that is known."""
-    if family not in TOWERS:
-        return {}
-    given = config.get("vision_config")
-    values = {**families.TOWER_DEFAULTS[family], **(given if isinstance(given, Mapping) else {})}
-    if family == "qwen2_vl":  # `hidden_size` is the language model's there
-        width = values["embed_dim"]
-        mlp = int(width * values["mlp_ratio"]) if _is_size(width) else None
-        return {**values, "hidden": width, "mlp": mlp, "out": values["hidden_size"]}
-    return {
-        **values,
-        "hidden": values["hidden_size"],
-        "mlp": values["intermediate_size"],
-        "out": values["out_hidden_size"],
-    }
-
-
 def _experts(values: Values) -> Experts | None:
     count = values.get("num_experts")
     if not count:
@@ -146,17 +94,21 @@ def _latent(values: Values, family: str) -> Latent | None:
 
 
 def _vision(tower: Values, family: str) -> Vision:
-    depth, hidden, mlp, heads, patch, merge, out = (tower[key] for key in TOWER_SIZES)
+    if family == "qwen2_vl":  # `hidden_size` is the language model's there
+        width, out = tower["embed_dim"], tower["hidden_size"]
+        mlp = int(width * tower["mlp_ratio"])
+    else:
+        width, out, mlp = tower["hidden_size"], tower["out_hidden_size"], tower["intermediate_size"]
     dimensions = Vision(
         params=0,
-        depth=depth,
-        hidden=hidden,
+        depth=tower["depth"],
+        hidden=width,
         mlp=mlp,
-        heads=heads,
-        patch=patch,
-        merge=merge,
+        heads=tower["num_heads"],
+        patch=tower["patch_size"],
+        merge=tower["spatial_merge_size"],
         frames=tower["temporal_patch_size"],
-        channels=tower.get("in_channels", 3),
+        channels=tower["in_channels"],
         out=out,
         positions=tower.get("num_position_embeddings", 0),
         deepstack=len(tower.get("deepstack_visual_indexes", ())),
@@ -175,6 +127,8 @@ def _window(values: Values, family: str) -> tuple[int | None, int]:
         windowed = layers - layers // (values.get("sliding_window_pattern") or 2)
     elif family in families.WINDOW_ABOVE:
         windowed = max(0, layers - values["max_window_layers"])
+    elif family == "qwen2_moe":
+        windowed = (min(layers, values["max_window_layers"]) + 1) // 2
     else:
         windowed = layers
     return (window, windowed) if windowed else (None, 0)
@@ -207,47 +161,3 @@ def _note(config: Mapping[str, Any], family: str) -> str:
     if family not in families.DEFAULTS:
         return f"the family {family} is not known: counted as a llama-like model"
     return ""
-
-
-def _check(values: Values, tower: Values, family: str, name: str) -> None:
-    """Raise what is missing and what is no size, all at once."""
-    needed = [*SIZES, *DERIVED]
-    if family in families.SPARSE or values.get("num_experts"):
-        needed += EXPERT_SIZES
-    if family in families.LATENT or values.get("kv_lora_rank"):
-        needed += LATENT_SIZES
-    if family == "gpt2":
-        needed.append("n_positions")
-    sizes = {key: values.get(key) for key in needed} | {key: tower[key] for key in TOWER_SIZES if tower}
-    missing = [key for key, value in sizes.items() if value is None and key not in DERIVED]
-    wrong = [f"{key} = {v!r}" for key, v in sizes.items() if v is not None and not _is_size(v)]
-    findings = []
-    if missing:
-        findings.append(_finding("incomplete", name, f"has no {', '.join(missing)}", family))
-    if wrong:
-        findings.append(
-            _finding("invalid", name, f"says {', '.join(wrong)}: not whole numbers above 0", family)
-        )
-    if not findings and sizes["head_dim"] is None:
-        uneven = "hidden_size = {hidden_size}, no multiple of num_attention_heads = {num_attention_heads}"
-        findings.append(_finding("invalid", name, f"says {uneven.format(**sizes)}", family))
-    if findings:
-        raise FindingsError(findings)
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _finding(kind: str, name: str, what: str, family: str = "unknown") -> Finding:
-    return Finding(
-        id=f"model.config-{kind}",
-        severity="error",
-        cause=f"the configuration of {name} {what}.",
-        evidence=(f"read as config.json of a causal language model, model_type {family}",),
-        fixes=(
-            Fix("give the folder of a causal language model with the config.json it was published with"),
-            Fix("or its size instead", command="rft plan --params 7B"),
-        ),
-        param="model.pretrain",
-    )
