@@ -30,7 +30,7 @@ def find_model(name: str) -> ModelShape:
     if name.startswith(TOY_PREFIX):
         tasks.get(name)
         return shape_of({"model_type": "qwen2", **toy_config(Recipe())}, name)
-    path = Path(name).expanduser()
+    path = _path(name)
     exists = bool(name) and _exists(path)
     if exists and path.is_dir():
         return shape_of(_read(_config_of(path, name), name), name)
@@ -73,6 +73,13 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
 
 
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # the home of a user that is not known
+        return Path(name)
+
+
 def _exists(path: Path) -> bool:
     """`Path.exists`, taking what may not be looked at, or has an impossible name, as absent."""
     try:
@@ -85,7 +92,10 @@ def _no_folder(path: Path, name: str, exists: bool) -> Finding:
     if exists:
         cause = f"{name} is a file; a model is a folder with config.json."
         return _finding("model.path-invalid", cause, Fix(f"give its folder, {path.parent}"))
-    siblings = [child.name for child in path.parent.iterdir()] if _exists(path.parent) else []
+    try:
+        siblings = [child.name for child in path.parent.iterdir()]
+    except OSError:
+        siblings = []
     near = difflib.get_close_matches(path.name, siblings, n=1)
     fix = f"did you mean {path.parent / near[0]}?" if near else "give an existing folder"
     return _finding("model.path-missing", f"the model path {name} does not exist.", Fix(fix), *_other_ways())

@@ -64,7 +64,8 @@ def test_what_is_no_model_folder_is_a_finding(tmp_path: Path) -> None:
         find_model(str(tmp_path))
     assert ids_of_error(str(tmp_path / "weights.bin")) == ["model.path-invalid"]
     assert ids_of_error(str(tmp_path / "nowhere")) == ["model.path-missing"]
-    assert ids_of_error("./nowhere") == ["model.path-missing"]
+    for name in ("./nowhere", "~nobody-here/model", str(tmp_path / "weights.bin" / "model"), "a/b/c"):
+        assert ids_of_error(name) == ["model.path-missing"]
 
 
 @pytest.mark.parametrize("text", ["{", "", "[1]", '{"model_type": "llama"}', "\x00"])
