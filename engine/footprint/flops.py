@@ -50,6 +50,6 @@ def update_flops(job: Job, tokens: Tokens) -> float:
 
 
 def model_flops(job: Job, tokens: Tokens) -> float:
-    """What MFU counts, as in `engine.throughput`: no attention and no recomputation."""
+    """What MFU counts, as in `engine.throughput`: no attention and no recomputation, of active parameters."""
     each = 4 if job.config.model.lora_rank else 6
-    return each * job.shape.params * tokens.forwarded
+    return each * job.shape.params_active * tokens.forwarded

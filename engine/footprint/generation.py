@@ -18,7 +18,7 @@ COMPUTE_SHARE = 0.6
 """Of the peak in large matrix products without gradients."""
 STEP = 2e-3
 """Scheduling and sampling, besides the model: 1 to 3 ms."""
-STEP_SEQUENCE = 10e-6
+STEP_SEQUENCE = 20e-6
 """The same for each running sequence, in Python."""
 EAGER_LAYER = 0.2e-3
 """More for each layer without CUDA graphs: 85 s against 62 s in verl's rollouts of a 7B."""
@@ -40,8 +40,8 @@ class Generation:
     prefill: float
     decode: float
     tail: float
-    memory_bound: bool
-    """Decoding at a full batch waits for memory, not for arithmetic."""
+    limit: str
+    """What decides how long a token of a full batch takes."""
 
     @property
     def seconds(self) -> float:
@@ -62,7 +62,7 @@ def generation(job: Job, lengths: Lengths) -> Generation:
         prefill=_prefill(job, speeds, count, prompt),
         decode=waiting + ending,
         tail=tail,
-        memory_bound=decode.memory(batch, context) >= decode.compute(batch),
+        limit=decode.limit(batch, context),
     )
 
 
@@ -82,6 +82,16 @@ class Decode:
         model = max(self.memory(batch, context), self.compute(batch))
         sampling = batch * self.job.shape.vocab * SAMPLER_BYTES / self.speeds.bandwidth
         return model + sampling + self._all_reduce(batch) + self._overhead(batch)
+
+    def limit(self, batch: float, context: float) -> str:
+        """What takes the longest part of a step."""
+        seconds = {
+            "memory bandwidth": self.memory(batch, context),
+            "arithmetic": self.compute(batch),
+            "tensor-parallel links": self._all_reduce(batch),
+            "scheduling and launches": self._overhead(batch),
+        }
+        return max(seconds, key=lambda name: seconds[name])
 
     def memory(self, batch: float, context: float) -> float:
         """Seconds to read the weights once and every sequence's keys and values."""

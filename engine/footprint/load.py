@@ -1,17 +1,17 @@
 """The start of a run: models are loaded into host memory, sharded onto the device, then the engine starts."""
 
-from engine.footprint import rollout
 from engine.footprint.job import Job
+from engine.footprint.rollout import EngineStates, trainer_at_start
 from engine.footprint.states import divided, shard_ranks, sharded
 from engine.footprint.terms import Term
 
 Moments = dict[str, tuple[Term, ...]]
 
 
-def load_moments(job: Job) -> Moments:
+def load_moments(job: Job, engine: EngineStates) -> Moments:
     """Device memory of a rank at each moment of the start, by what happens then."""
-    held = rollout.trainer_at_start(job)
-    moments = {engine_start_words(job): held + rollout.starting(job)}
+    held = trainer_at_start(job)
+    moments = {_engine_start_words(job): held + engine.starting}
     if job.place.on_cpu:
         moments["as the policy is loaded and sharded"] = policy_copies(job) + _shard(job)
         if job.config.algorithm.init_kl_coef > 0 and not job.config.model.lora_rank:
@@ -19,7 +19,7 @@ def load_moments(job: Job) -> Moments:
     return moments
 
 
-def engine_start_words(job: Job) -> str:
+def _engine_start_words(job: Job) -> str:
     if job.engine == "hf":
         return "as the engine's copy of the model is there"
     share = job.config.rollout.engine_mem_util

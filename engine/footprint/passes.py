@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from engine.config.batch import data_parallel, responses_per_rollout
 from engine.footprint import states
+from engine.footprint.compute import compute_seconds
 from engine.footprint.flops import Tokens, forward_flops, update_flops
 from engine.footprint.job import Job
 from engine.footprint.lengths import Lengths, Responses, prompt_length
@@ -13,11 +14,6 @@ from engine.footprint.workload import WORTH_SHARING, takes_layouts
 
 BINS = 48
 """Micro-batches that are told apart; more are taken to be alike."""
-EFFICIENCY = 0.5
-"""Of the peak in long passes of wide models; see `efficiency`."""
-HALF_TOKENS, HALF_HIDDEN = 1000, 1000
-MIXTURE = 0.15
-"""Of that for a mixture of experts in transformers: ms-swift's 91 s a step were 9.6 s in Megatron."""
 EXPOSED = 0.15
 """Of the shorter of computing and sending, which the longer does not hide."""
 ADAM_BYTES = 28
@@ -31,23 +27,6 @@ class Pass:
     micro_batches: int
     tokens: Tokens
     """Of all of them together, on this rank."""
-
-    @property
-    def each(self) -> float:
-        """Tokens forwarded in one micro-batch."""
-        return self.tokens.forwarded / self.micro_batches
-
-
-def efficiency(job: Job, tokens: float) -> float:
-    """Share of the peak that a pass over so many tokens reaches.
-
-    Rises with tokens and width, as kernels grow and launches weigh less: 0.5 · T/(T + 1000) · h/(h + 1000).
-    That is 0.36 at 8,192 tokens and width 4,096, where torchtitan reached 33 % without compilation, and 0.12
-    at 1,000 tokens and width 896; 5 to 20 % are reported for small models and micro-batches.
-    """
-    shape = job.shape
-    share = EFFICIENCY * tokens / (tokens + HALF_TOKENS) * shape.hidden / (shape.hidden + HALF_HIDDEN)
-    return share * (MIXTURE if shape.experts else 1)
 
 
 def update_pass(job: Job, lengths: Lengths) -> Pass:
@@ -78,7 +57,8 @@ def sending_share(job: Job, lengths: Lengths) -> float:
 
 
 def _computed_and_sent(job: Job, work: Pass, speeds: Speeds) -> tuple[float, float]:
-    compute = update_flops(job, work.tokens) / (efficiency(job, work.each) * speeds.peak)
+    flops, tokens = update_flops(job, work.tokens), work.tokens.forwarded
+    compute = compute_seconds(job, speeds, flops, tokens, work.micro_batches, training=True)
     sent = work.micro_batches * _sent_per_micro_batch(job, speeds) + _sent_per_step(job, speeds)
     return compute, sent
 
@@ -86,7 +66,8 @@ def _computed_and_sent(job: Job, work: Pass, speeds: Speeds) -> tuple[float, flo
 def logprob_seconds(job: Job, lengths: Lengths) -> float:
     """One pass of one model over a rollout."""
     speeds, work = Speeds.of(job.place), logprob_pass(job, lengths)
-    compute = forward_flops(job.shape, work.tokens) / (efficiency(job, work.each) * speeds.peak)
+    flops, tokens = forward_flops(job.shape, work.tokens), work.tokens.forwarded
+    compute = compute_seconds(job, speeds, flops, tokens, work.micro_batches, training=False)
     gathers = job.strategy == "fsdp2" or states.stage(job) == 3
     sent = _gather(job, speeds) * work.micro_batches if gathers else 0.0
     return _together(compute, sent)

