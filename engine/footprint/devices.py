@@ -54,43 +54,45 @@ class _Row(NamedTuple):
 
 
 # GiB: the totals that torch names in its out-of-memory messages on these cards, the smaller where they differ
-# (ECC on or off, driver); A40, A30 and L20 after cards of the same memory. Speeds: dense, from the vendor's
-# data sheets. NVLink means that every GPU of the usual machine is joined: bridges, which join pairs of PCIe
-# cards, are only known of a machine that was looked at. Of rows that fit a name equally, the first counts.
+# (ECC on or off, driver); A40, A30 and L20 after cards of the same memory. NVLink means that every GPU of the
+# usual machine is joined: bridges, which join pairs of PCIe cards, are only known of a machine that was seen.
+# Of rows that fit a name equally, the first counts.
 _ROWS = (
+    # The systems that planners and trainers ship with; fp8, the 4090 and the L4 from data sheets, recalled.
     _Row("A100-80", "a100", 80, 79.1, 2.04, 312, None, 300, GEN4, True),
     _Row("A100-40", "a100", 40, 39.4, 1.56, 312, None, 300, GEN4, True),
     _Row("A100-PCIe-80", "a100 pcie", 80, 79.1, 1.94, 312, None, 32, GEN4),
-    _Row("A100-PCIe-40", "a100 pcie", 40, 39.4, 1.56, 312, None, 32, GEN4),
-    _Row("A800-80", "a800", 80, 79.1, 2.04, 312, None, 200, GEN4, True),
-    _Row("A800-PCIe-80", "a800 pcie", 80, 79.1, 1.94, 312, None, 32, GEN4),
     _Row("H100", "h100", 80, 79.1, 3.35, 989, 1979, 450, GEN5, True),
     _Row("H100-PCIe", "h100 pcie", 80, 79.1, 2.0, 756, 1513, 64, GEN5),
-    _Row("H100-NVL", "h100 nvl", 94, 93.0, 3.9, 835, 1671, 64, GEN5),
     _Row("H800", "h800", 80, 79.1, 3.35, 989, 1979, 200, GEN5, True),
-    _Row("H800-PCIe", "h800 pcie", 80, 79.1, 2.0, 756, 1513, 64, GEN5),
     _Row("H200", "h200", 141, 139.7, 4.8, 989, 1979, 450, GEN5, True),
-    _Row("H200-NVL", "h200 nvl", 141, 139.7, 4.8, 835, 1671, 64, GEN5),
-    # Grace's link to host memory is faster than PCIe (nominal 450 GB/s); what is reached is not known.
-    _Row("GH200", "gh200", 96, 94.5, 4.0, 989, 1979, 64, GEN5, also="480gb superchip"),
     _Row("H20", "h20", 96, 95.1, 4.0, 148, 296, 450, GEN5, True),
     _Row("B200", "b200", 180, 178.3, 7.7, 2250, 4500, 900, GEN5, True),
     _Row("GB200", "gb200", 189, 184.3, 8.0, 2500, 5000, 900, GEN5, True, also="superchip"),
     _Row("L40S", "l40s", 48, 44.4, 0.86, 362, 733, 32, GEN4),
-    _Row("L40", "l40", 48, 44.4, 0.86, 181, 362, 32, GEN4),
     _Row("L20", "l20", 48, 44.4, 0.86, 120, 239, 32, GEN4),
     _Row("L4", "l4", 24, 22.0, 0.30, 121, 242, 32, GEN4),
     _Row("A40", "a40", 48, 44.4, 0.70, 150, None, 32, GEN4),
     _Row("A6000", "a6000", 48, 47.4, 0.77, 155, None, 32, GEN4),
-    _Row("RTX6000-Ada", "6000 ada", 48, 47.4, 0.96, 364, 728, 32, GEN4),
     _Row("A10", "a10", 24, 22.0, 0.60, 125, None, 32, GEN4),
-    _Row("A10G", "a10g", 24, 22.0, 0.60, 70, None, 32, GEN4),
     _Row("A30", "a30", 24, 23.5, 0.93, 165, None, 32, GEN4),
-    _Row("RTX3090", "3090", 24, 23.6, 0.94, 71, None, 32, GEN4),
     _Row("RTX4090", "4090", 24, 23.5, 1.01, 165, 330, 32, GEN4),
-    _Row("RTX5090", "5090", 32, 31.3, 1.79, 209, 419, 64, GEN5),
     _Row("RTX-PRO-6000", "pro 6000", 96, 94.9, 1.79, 468, None, 64, GEN5),
-    # No bfloat16 units: the peaks of V100 and T4 are those of float16.
+    # From the vendor's data sheets, recalled and not read again: variants of the above, and other cards.
+    _Row("A100-PCIe-40", "a100 pcie", 40, 39.4, 1.56, 312, None, 32, GEN4),
+    _Row("A800-80", "a800", 80, 79.1, 2.04, 312, None, 200, GEN4, True),
+    _Row("A800-PCIe-80", "a800 pcie", 80, 79.1, 1.94, 312, None, 32, GEN4),
+    _Row("H100-NVL", "h100 nvl", 94, 93.0, 3.9, 835, 1671, 64, GEN5),
+    _Row("H800-PCIe", "h800 pcie", 80, 79.1, 2.0, 756, 1513, 64, GEN5),
+    _Row("H200-NVL", "h200 nvl", 141, 139.7, 4.8, 835, 1671, 64, GEN5),
+    _Row("L40", "l40", 48, 44.4, 0.86, 181, 362, 32, GEN4),
+    _Row("RTX6000-Ada", "6000 ada", 48, 47.4, 0.96, 364, 728, 32, GEN4),
+    _Row("A10G", "a10g", 24, 22.0, 0.60, 70, None, 32, GEN4),
+    _Row("RTX3090", "3090", 24, 23.6, 0.94, 71, None, 32, GEN4),
+    _Row("RTX5090", "5090", 32, 31.3, 1.79, 209, 419, 64, GEN5),
+    # As well; Grace's link to host memory is faster than PCIe (nominal 450 GB/s), by how much is not known.
+    _Row("GH200", "gh200", 96, 94.5, 4.0, 989, 1979, 64, GEN5, also="480gb superchip"),
+    # As well; without bfloat16 units: the peak is that of float16.
     _Row("V100-32", "v100", 32, 31.7, 0.90, 125, None, 150, GEN3, True),
     _Row("V100-16", "v100", 16, 15.7, 0.90, 125, None, 150, GEN3, True),
     _Row("V100-PCIe-32", "v100 pcie", 32, 31.7, 0.90, 112, None, 16, GEN3),
@@ -105,7 +107,7 @@ _SIZE = re.compile(r"(?:unknown[-_ ]?)?(\d+(?:\.\d+)?)[-_ ]?(gib|gb|g)?", re.IGN
 
 
 def devices() -> tuple[Device, ...]:
-    """The whole table, by family."""
+    """The whole table."""
     return tuple(_device(row) for row in _ROWS)
 
 
