@@ -59,7 +59,7 @@ def build_trainer(
         prompts = _training_prompts(config, source)
         _check(config, source, strategy, len(prompts), own_reward=bool(own))
         plan = plan_run(config, len(prompts))
-        models = _models(config, source, strategy, plan)
+        models = build_models(config, source, strategy, plan)
         strategy.group_checks.check()  # those that sharding has made
         strategy.setup_inference_engine(start_engine(config, source, strategy))
     maker = ExperienceMaker(strategy, source.tokenizer, scorer)
@@ -130,7 +130,8 @@ def _held_out_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:
     )
 
 
-def _models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Plan) -> Models:
+def build_models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Plan) -> Models:
+    """Actor, reference model and optimizer, sharded and in their places. Collective."""
     lora = config.model.lora_rank > 0
     model = source.load(strategy.compute_dtype if lora else torch.float32)
     if config.memory.gradient_checkpointing:

@@ -8,13 +8,14 @@ kernels are not seen.
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._sharding_prop import ShardingPropagator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -64,6 +65,7 @@ class MemoryTracker(TorchDispatchMode):
         self._phases: list[tuple[str, int]] = [(OUTSIDE, 0)]
         self._modules: list[str] = []
         self._hooks: list[Any] = []
+        self._pauses = 0
 
     # --- what goes on -----------------------------------------------------------------------------------
 
@@ -76,6 +78,15 @@ class MemoryTracker(TorchDispatchMode):
             yield
         finally:
             self._phases.append((before, len(self._log)))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, nothing is counted."""
+        self._pauses += 1
+        try:
+            yield
+        finally:
+            self._pauses -= 1
 
     def see(self, tensors: Iterable[Any]) -> None:
         """Count tensors that were made elsewhere."""
@@ -141,6 +152,8 @@ class MemoryTracker(TorchDispatchMode):
             modules.register_module_forward_pre_hook(self._enter_module),
             modules.register_module_forward_hook(self._leave_module, always_call=True),
         ]
+        # Around what torch does with fake tensors of whole shapes to find out how results are sharded.
+        ShardingPropagator._fake_mode_lock = _Paused(self)  # type: ignore[assignment]
         self._resize = torch.UntypedStorage.resize_
         resize, tracker = self._resize, self
 
@@ -158,6 +171,7 @@ class MemoryTracker(TorchDispatchMode):
         torch.UntypedStorage.resize_ = self._resize  # type: ignore[method-assign]
         for hook in self._hooks:
             hook.remove()
+        ShardingPropagator._fake_mode_lock = nullcontext()
 
     def _enter_module(self, module: Any, args: Any) -> None:
         self._modules.append(type(module).__name__)
@@ -169,8 +183,8 @@ class MemoryTracker(TorchDispatchMode):
         if any(issubclass(kind, DTensor) for kind in types):
             return NotImplemented  # it calls operations on its parts, which come here
         result = self.run(func, args, kwargs or {})
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
+        if not self._pauses:
+            for leaf in tree_leaves(result):
                 self._count(leaf, func)
         return result
 
@@ -200,6 +214,19 @@ class MemoryTracker(TorchDispatchMode):
         known = self._known.get(id(storage))
         if known is not None:
             self._log.append((known[1], storage.nbytes()))
+
+
+class _Paused:
+    """`MemoryTracker.paused` in the place of a lock, which is entered again and again."""
+
+    def __init__(self, tracker: MemoryTracker) -> None:
+        self.tracker = tracker
+
+    def __enter__(self) -> None:
+        self.tracker._pauses += 1
+
+    def __exit__(self, *exception: Any) -> None:
+        self.tracker._pauses -= 1
 
 
 def _parts(tensor: Any) -> list[Tensor]:
