@@ -12,9 +12,13 @@ from diagnostics.preflight import free_port
 from engine.config.choices import choice_words
 from engine.config.registry import value_of
 from engine.config.rules import batch_words
+from engine.config.values import show as show_text
 from rftui.cli.report import print_findings
 from rftui.launch.command import rank_command
 from rftui.launch.prepare import Prepared
+from rftui.plan.result import Plan
+from rftui.plan.values import as_values
+from rftui.plan.words import GB, flag
 from rftui.runs.rundir import RunDir, auto_name
 
 
@@ -42,6 +46,7 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
             "command": command.argv,
             "env": command.env,
             "findings": prepared.warnings,
+            "plan": as_values(prepared.plan) if prepared.plan else None,
         }
         print(msgspec.json.encode(described).decode())
         return
@@ -55,9 +60,26 @@ def show(prepared: Prepared, runs_dir: Path, name: str | None, cores: int, *, as
     console.print(batch, markup=False)
     console.print("\nStrategy and engine", style="bold")
     console.print(choice, markup=False)
+    if prepared.plan is not None:
+        console.print("\nPlan", style="bold")
+        for line in _plan_lines(prepared.plan):
+            console.print(line, markup=False)
     console.print(
         "\nCommand" + ("" if config.parallel.master_port else " (the port is chosen at the start)"),
         style="bold",
     )
     console.print(command.shell(), markup=False)
     print_findings(prepared.warnings)
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    """What is needed, phase by phase, and why each value was chosen."""
+    free = plan.job.place.free
+    phases = ", ".join(f"{phase.phase} {phase.bytes / GB:.1f}" for phase in plan.footprint.phases)
+    lines = [f"GB of {free / GB:.1f} on each rank: {phases}"]
+    lines += [
+        f"{flag(key)} = {show_text(value)}: {plan.reasons[key]}"
+        for key, value in plan.chosen.items()
+        if key in plan.reasons
+    ]
+    return lines

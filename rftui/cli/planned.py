@@ -25,6 +25,8 @@ def show_plan(plan: Plan, price: float | None = None) -> None:
     console.print()
     console.print(_memory(plan))
     console.print(_beside(plan))
+    if not plan.fits:
+        return
     if plan.reasons:
         console.print("\nPlan" if plan.chosen else "\nSettings as they are", style="bold")
         console.print(_choices(plan))
@@ -113,7 +115,8 @@ def _time(plan: Plan, price: float | None) -> list[str]:
     parts = sorted(((getattr(times, part), part) for part in PARTS), reverse=True)
     spent = ", ".join(f"{part} {duration(seconds)}" for seconds, part in parts if seconds > 0)
     lines = [
-        f"{duration(times.iteration)} for {times.responses} responses of {lengths.response:g} tokens: {spent}",
+        f"{duration(times.iteration)} for {times.responses} responses of {lengths.response:g} tokens: "
+        + spent,
         f"{times.tokens_per_s:,.0f} tokens/s, {times.samples_per_min:,.0f} samples/min"
         + (f", MFU {times.mfu:.0%} in the update" if times.mfu else "")
         + f"; limited by {times.bound}",

@@ -14,6 +14,8 @@ from engine.data.validate import check_source
 from engine.findings import EXIT_BAD_INPUT, EXIT_UNFIT, Finding, FindingsError
 from engine.libraries import check_libraries
 from engine.rewards.base import parse_rules
+from rftui.launch.sizing import size
+from rftui.plan.result import Plan
 from rftui.runs import rundir
 
 
@@ -25,6 +27,7 @@ class Prepared:
     resolved: Resolved
     nproc: int
     warnings: tuple[Finding, ...]
+    plan: Plan | None = None
 
 
 class Problems:
@@ -53,10 +56,17 @@ class Problems:
 
 
 def prepare_new(
-    preset: str, overrides: Sequence[Layer], *, runs_dir: Path, name: str | None, hardware: Hardware
+    preset: str,
+    overrides: Sequence[Layer],
+    *,
+    runs_dir: Path,
+    name: str | None,
+    hardware: Hardware,
+    as_is: bool = False,
 ) -> Prepared:
-    """Resolve a preset with overrides and check all of it; nothing is created.
+    """Resolve a preset with overrides, plan what they leave open, and check all of it; nothing is created.
 
+    `as_is`: leave open what is open.
     Raises FindingsError with every finding on configuration, data, model, run name and machine together.
     """
     problems = Problems()
@@ -69,18 +79,25 @@ def prepare_new(
         problems.input.extend(error.findings)
         problems.settle()
         raise
-    return prepare([loaded.layer, *overrides], preset=loaded.name, hardware=hardware, problems=problems)
+    layers = [loaded.layer, *overrides]
+    return prepare(layers, preset=loaded.name, hardware=hardware, problems=problems, choose=not as_is)
 
 
 def prepare(
-    layers: Sequence[Layer], *, preset: str, hardware: Hardware, problems: Problems, nproc: int | None = None
+    layers: Sequence[Layer],
+    *,
+    preset: str,
+    hardware: Hardware,
+    problems: Problems,
+    nproc: int | None = None,
+    choose: bool = False,
 ) -> Prepared:
     """Resolve layers and check the result against data, model and machine; raises all findings at once.
 
-    `nproc`: ranks where the configuration does not say, default one per GPU.
+    `nproc`: ranks where the configuration does not say, default one per GPU. `choose`: plan what is open.
     """
     examined = load.examine(layers)
-    config = examined.resolved.config
+    resolved, config, plan = examined.resolved, examined.resolved.config, None
     ranks = config.parallel.nproc or nproc or default_ranks(hardware)
     sizes: list[int] = []
     problems.input.extend(examined.findings)
@@ -93,6 +110,11 @@ def prepare(
     problems.gather(lambda: preflight.check_reward_fn(config.reward.reward_fn))
     problems.gather(lambda: _check_data(config, sizes))
     dataset_size = sizes[0] if sizes else None
+    if not any(finding.severity == "error" for finding in problems.input):
+        plan, found = size(resolved, ranks, hardware, dataset_size, as_is=not choose)
+        problems.environment.extend(found)
+    if plan is not None and plan.fits:
+        resolved, config = plan.resolved, plan.resolved.config
     problems.gather(
         lambda: rules.check(
             config,
@@ -107,7 +129,7 @@ def prepare(
     problems.gather(
         lambda: preflight.check_ranks(ranks, hardware, config.parallel.dist_backend), environment=True
     )
-    return Prepared(preset, examined.resolved, ranks, problems.settle())
+    return Prepared(preset, resolved, ranks, problems.settle(), plan)
 
 
 def default_ranks(hardware: Hardware) -> int:

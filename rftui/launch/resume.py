@@ -12,6 +12,7 @@ from engine.config.sections import RunConfig
 from engine.findings import Finding, FindingsError, Fix
 from rftui.launch.prepare import Prepared, Problems, prepare
 from rftui.launch.processes import kill_processes_of
+from rftui.launch.sizing import record
 from rftui.launch.start import not_written, write_config
 from rftui.runs.info import answer_for
 from rftui.runs.rundir import RunDir
@@ -70,6 +71,8 @@ def open_attempt(run: RunDir, prepared: Prepared) -> None:
         for failed in run.errors_dir.glob("rank-*.json"):
             failed.unlink()
         write_config(run, prepared)
+        if prepared.plan is not None:
+            record(run, prepared.plan)
         run.write_info(info)
     except OSError as error:
         raise not_written(run, error) from error

@@ -16,6 +16,7 @@ from engine.findings import EXIT_UNFIT, Finding, FindingsError, Fix
 from rftui.launch.command import ENGINE_MODULE
 from rftui.launch.prepare import Prepared
 from rftui.launch.processes import lock
+from rftui.launch.sizing import record
 from rftui.runs import rundir
 from rftui.runs.info import ACTIVE, Exit, RunInfo, answer_for, write_atomic
 from rftui.runs.rundir import RunDir
@@ -54,6 +55,8 @@ def create(prepared: Prepared, runs_dir: Path, name: str | None) -> RunDir:
     answer_for(info)
     try:
         write_config(run, prepared)
+        if prepared.plan is not None:
+            record(run, prepared.plan)
         run.write_info(info)
     except OSError as error:
         shutil.rmtree(run.path, ignore_errors=True)

@@ -48,10 +48,12 @@ def difference(candidate: Candidate, other_times: Times, other: Footprint) -> st
     """What another plan would cost: `+14 % time, 12.0 GB less`."""
     change = other_times.iteration / candidate.times.iteration - 1
     size = other.peak - candidate.footprint.peak
-    words = ["the same time" if abs(change) < NOTICED else f"{percent(change)} time"]
+    words = []
+    if other_times.calibrated:
+        words.append("the same time" if abs(change) < NOTICED else f"{percent(change)} time")
     if abs(size) >= NOTICED_BYTES:
         words.append(f"{gb(abs(size))} {'more' if size > 0 else 'less'}")
-    return ", ".join(words)
+    return ", ".join(words) or "no less memory"
 
 
 class _Why:

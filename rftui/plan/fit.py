@@ -45,8 +45,11 @@ class Candidate:
 
 def optimistic(layout: Values, request: Request) -> float:
     """Seconds that a layout takes with sizes as large as they get, whether they fit or not."""
-    sizes = _sizes(with_config(request.job, layout), request)
-    return _seconds(layout | merged([options[-1] for options in sizes]), request)
+    job = with_config(request.job, layout)
+    values = layout | merged([options[-1] for options in _micro_batches(job, request)])
+    if request.is_open(UTIL) and uses_share(job):
+        values |= {UTIL: MOST_SHARE / 100}
+    return _seconds(values, request)
 
 
 def lean(layout: Values, request: Request) -> Values:
@@ -90,13 +93,18 @@ def fitted(layout: Values, request: Request, beat: float = math.inf) -> Candidat
 
 def _sizes(job: Job, request: Request) -> list[list[Values]]:
     """What is to be fitted one after the other, each from small to large."""
+    sizes = _micro_batches(job, request)
+    if request.is_open(UTIL) and uses_share(job):
+        sizes.append(_shares(job))
+    return sizes
+
+
+def _micro_batches(job: Job, request: Request) -> list[list[Values]]:
     sizes = []
     if request.is_open(MICRO) and request.is_open(BUDGET):
         sizes.append(micro_batches(job))
     if request.is_open(MICRO_ROLLOUT):
         sizes.append(rollout_micro_batches(job))
-    if request.is_open(UTIL) and uses_share(job):
-        sizes.append(_shares(job))
     return sizes
 
 
@@ -106,9 +114,9 @@ def uses_share(job: Job) -> bool:
 
 
 def _shares(job: Job) -> list[Values]:
-    """Shares of memory in steps of 0.01: from a cache of a few sequences to one of all that are sampled at once.
+    """Shares of memory in steps of 0.01, from a cache of a few sequences up to one that holds all.
 
-    All of them at full length: more would hardly be used.
+    All that are sampled at once, at full length: more would hardly be used.
     """
     shares: list[Values] = [{UTIL: percent / 100} for percent in range(1, MOST_SHARE + 1)]
     longest, capacity = job.config.rollout.max_len, kv_capacity(job)

@@ -48,7 +48,8 @@ def _candidate(request: Request, values: Values) -> Candidate:
 def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
     values = request.engine_there | best.values
     sources = request.resolved.sources | dict.fromkeys(values, SOURCE)
-    reasons = explain.reasons(best, request) | explain.kept(request, KNOBS)
+    reasons = explain.reasons(best, request) if fits else dict.fromkeys(values, "saves most memory")
+    reasons |= explain.kept(request, KNOBS)
     resolved = Resolved(with_values(request.resolved.config, values), sources)
     measured = request.memory.measured(best.job)
     return Plan(

@@ -6,7 +6,7 @@ from typing import Any
 
 from rftui.plan.fit import Candidate, fitted, is_feasible, optimistic
 from rftui.plan.knobs import ADAM, CPU, FSDP, FUSED, RECOMPUTE, REFERENCE, SHARD, SLEEP, TP
-from rftui.plan.layouts import Values, layouts, leanest
+from rftui.plan.layouts import Values, layouts, lean_layouts, leanest
 from rftui.plan.request import Request
 
 Key = tuple[tuple[str, Any], ...]
@@ -16,15 +16,16 @@ UNUSUAL: dict[tuple[str, Any], float] = {
     (CPU, True): 0.05,
     (ADAM, True): 0.03,
     (REFERENCE, True): 0.01,
-    (SLEEP, False): 0.02,
+    (SLEEP, False): 0.05,
     (FUSED, True): 0.005,
 }
 """The share of time that a choice has to gain before it is made: estimates are not exact, and each of these
 is one more thing that can go wrong (a library, host memory, a device with nothing to spare)."""
-PER_TP = 0.01
+PER_TP = 0.02
 """The same for each rank that joins a replica: replicas answer independently, tensor parallel ranks wait."""
 
 
+SLOWER = (FUSED, REFERENCE, ADAM, CPU)
 MINOR = (FUSED, REFERENCE, SHARD)
 """Plans that differ in no more than these are no alternatives to each other."""
 
@@ -43,7 +44,10 @@ def search(request: Request) -> Found:
     Layouts are tried in the order of the time that they would take with the largest sizes. Once that is more
     than the best plan of a second kind takes, no better one can follow.
     """
-    promises = [(optimistic(layout, request) * _weight(layout), layout) for layout in layouts(request)]
+    if not can_fit(request):
+        return Found(None)
+    promised = _Promised(request)
+    promises = [(promised(layout) * _weight(layout), layout) for layout in layouts(request)]
     known = {finding.id for finding in request.findings(request.job.config)}
     feasible = _Feasible(request)
     found: dict[Key, tuple[float, Candidate]] = {}  # the best of every kind
@@ -63,6 +67,11 @@ def search(request: Request) -> Found:
     return Found(*ordered[:2]) if ordered else Found(None)
 
 
+def can_fit(request: Request) -> bool:
+    """Whether any plan fits."""
+    return any(is_feasible(layout, request) for layout in lean_layouts(request))
+
+
 def _key(layout: Values, besides: tuple[str, ...]) -> Key:
     return tuple((name, value) for name, value in layout.items() if name not in besides)
 
@@ -71,6 +80,21 @@ def _weight(layout: Values) -> float:
     """What a plan's time is multiplied by: more than 1 for unusual choices."""
     unusual = sum(UNUSUAL.get((key, value), 0.0) for key, value in layout.items() if value in (True, False))
     return 1 + unusual + PER_TP * (layout.get(TP, 1) - 1)
+
+
+class _Promised:
+    """Seconds below which layouts do not come: offloads and the fused head never save time by themselves."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.seen: dict[Key, float] = {}
+
+    def __call__(self, layout: Values) -> float:
+        key = _key(layout, SLOWER)
+        if key not in self.seen:
+            plain = layout | {name: False for name in SLOWER if name in layout}
+            self.seen[key] = optimistic(plain, self.request)
+        return self.seen[key]
 
 
 class _Feasible:

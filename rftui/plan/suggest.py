@@ -10,11 +10,11 @@ from engine.findings import Finding, Fix
 from engine.footprint.job import Job, Place
 from engine.footprint.rollout import kv_capacity
 from engine.footprint.terms import Footprint
-from rftui.plan.fit import Candidate, is_feasible, lean
+from rftui.plan.fit import Candidate, lean
 from rftui.plan.knobs import KNOBS, given_values, with_config, with_values
 from rftui.plan.layouts import Values, lean_layouts
 from rftui.plan.request import Request
-from rftui.plan.search import search
+from rftui.plan.search import can_fit, search
 from rftui.plan.words import GB, flag, gb, setting, settings
 
 LORA_RANK = 32
@@ -22,11 +22,6 @@ ROUND = 64
 """Suggested lengths are multiples of this."""
 MOST_GPUS = 1024
 UNLIMITED = 2**62
-
-
-def can_fit(request: Request) -> bool:
-    """Whether any plan fits."""
-    return any(is_feasible(layout, request) for layout in lean_layouts(request))
 
 
 def leanest_values(request: Request) -> Values:
@@ -155,7 +150,7 @@ _OPTIONAL = {key for key in KNOBS if key.startswith("parallel.")} | {"batch.max_
 
 
 def _best(request: Request) -> Candidate | None:
-    return search(request).best if can_fit(request) else None
+    return search(request).best
 
 
 def _shorter(request: Request) -> Iterator[Fix]:

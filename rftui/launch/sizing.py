@@ -1,0 +1,93 @@
+"""What a launch leaves open is planned here: memory and speed for the model on this machine."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from diagnostics.hardware import Hardware
+from diagnostics.places import detected_place
+from diagnostics.preflight import torch_uses_gpus
+from engine.config.load import Resolved
+from engine.config.registry import parameters
+from engine.config.values import show
+from engine.findings import Finding, FindingsError, Fix
+from engine.footprint.catalog import find_model
+from rftui.plan.ask import request_here
+from rftui.plan.planner import evaluate, make_plan
+from rftui.plan.result import Plan
+from rftui.plan.words import duration, flag, gb
+from rftui.runs import planned
+from rftui.runs.planned import Planned, subject_of
+from rftui.runs.rundir import RunDir
+
+
+def size(
+    resolved: Resolved, ranks: int, hardware: Hardware, dataset_size: int | None, *, as_is: bool
+) -> tuple[Plan | None, list[Finding]]:
+    """The plan for a launch, and what it says against it; no plan where the model's shape is not known.
+
+    `as_is`: nothing is chosen, and a configuration that does not fit is only warned of.
+    """
+    try:
+        shape = find_model(resolved.config.model.pretrain)
+    except FindingsError as error:
+        return None, [_not_planned(error.findings[0].cause)]
+    if not torch_uses_gpus():
+        hardware = msgspec.structs.replace(hardware, gpus=())
+    place, notes = detected_place(hardware, ranks)
+    request = request_here(resolved, shape, place, dataset_size)
+    if any(finding.severity == "error" for finding in request.findings(resolved.config)):
+        return None, []
+    plan = evaluate(request) if as_is else make_plan(request)
+    found = [f for f in plan.findings if f.id.startswith("plan.")]
+    if as_is or place.on_cpu:  # memory of a CPU is a guess: other programs come and go, and there is swap
+        found = [msgspec.structs.replace(f, severity="warning") for f in found]
+    return plan, [note for note in notes if note.severity == "warning"] + found
+
+
+def record(run: RunDir, plan: Plan) -> None:
+    """Write `plan.json`, unless the one that is there predicts the same."""
+    new, old = _as_planned(plan), planned.read(run)
+    if old is None or old.footprint != new.footprint:
+        planned.write(run, new)
+
+
+def _as_planned(plan: Plan) -> Planned:
+    place = plan.job.place
+    return Planned(
+        subject=subject_of(plan.job),
+        model=plan.job.shape.name,
+        params=plan.job.shape.params,
+        ranks=place.ranks,
+        footprint=plan.footprint,
+        iteration_seconds=plan.times.iteration if plan.times.calibrated else None,
+        chosen={flag(key): value for key, value in plan.chosen.items()},
+        reasons={flag(key): reason for key, reason in plan.reasons.items()},
+        held_by_others=0 if place.on_cpu else max(0, place.device.memory - place.free),
+        corrected=plan.corrected,
+    )
+
+
+def block(plan: Plan) -> Sequence[str]:
+    """A few lines on a plan, for the start of a run."""
+    worst, place = plan.footprint.worst, plan.job.place
+    needs = f"plan: needs {gb(worst.bytes)} of {gb(place.free)} ({worst.phase})"
+    if plan.times.calibrated:
+        response = f"{plan.times.responses} responses of {plan.lengths.response:g} tokens"
+        needs += f", about {duration(plan.times.iteration)} for {response}"
+    lines = [needs]
+    known = parameters()
+    chosen = [(key, value) for key, value in plan.chosen.items() if value != known[key].default]
+    if chosen:
+        lines.append("  " + ", ".join(f"{flag(key)} {show(value)}" for key, value in chosen))
+        lines.append("  why: --dry-run; without any of it: --as-is")
+    return lines
+
+
+def _not_planned(cause: str) -> Finding:
+    return Finding(
+        id="plan.no-shape",
+        severity="info",
+        cause=f"memory is not planned, and nothing was chosen: {cause}",
+        fixes=(Fix("give the folder of the model in place of its name"),),
+    )
