@@ -13,6 +13,8 @@ class GpuProcess(msgspec.Struct, frozen=True):
     command: str
     memory: int | None = None
     """Bytes; None where the driver does not tell (a container, MIG)."""
+    gpu_instance: int | None = None
+    """With MIG: the instance it runs in."""
 
 
 class MigSlice(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from engine.findings import Finding, Fix
 
 READ_SECONDS = 5.0
 """A GPU that has not told its facts by then hangs: some queries to a failing one block for minutes."""
+NO_INSTANCE = 0xFFFFFFFF
 THROTTLE_REASONS = {
     0x002: "clocks set by an application",
     0x004: "power limit",
@@ -111,11 +112,16 @@ def _processes(query: GpuQuery) -> tuple[GpuProcess, ...] | None:
     ]
     if lists[0] is None:
         return None
-    memory = {entry.pid: entry.usedGpuMemory for found in lists for entry in found or ()}
+    entries = {entry.pid: entry for found in lists for entry in found or ()}
     processes = [
-        GpuProcess(pid, *_who(pid), int(size) if size is not None else None) for pid, size in memory.items()
+        GpuProcess(pid, *_who(pid), entry.usedGpuMemory, _instance(entry)) for pid, entry in entries.items()
     ]
     return tuple(sorted(processes, key=lambda process: (-(process.memory or 0), process.pid)))
+
+
+def _instance(entry: Any) -> int | None:
+    instance = getattr(entry, "gpuInstanceId", None)
+    return None if instance == NO_INSTANCE else instance
 
 
 def _who(pid: int) -> tuple[str, str]:

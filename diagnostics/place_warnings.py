@@ -40,7 +40,7 @@ def held(gpu: GpuFacts) -> int:
 
 
 def _shared(gpus: Sequence[GpuFacts]) -> Finding | None:
-    taken = [gpu for gpu in gpus if held(gpu) or (gpu.processes and gpu.slice_of is None)]
+    taken = [gpu for gpu in gpus if held(gpu) or gpu.processes]
     if not taken:
         return None
     free = min(gpu.memory_free or 0 for gpu in gpus)

@@ -25,7 +25,8 @@ def visible(gpus: tuple[GpuFacts, ...], environ: Mapping[str, str] = os.environ)
 
 
 def as_slice(gpu: GpuFacts, part: MigSlice) -> GpuFacts:
-    """A slice as a GPU of its own: its memory, no NVLink. The processes listed are those of the whole GPU."""
+    """A slice as a GPU of its own: its memory and processes, no NVLink."""
+    inside = [process for process in gpu.processes or () if process.gpu_instance == part.gpu_instance]
     return msgspec.structs.replace(
         gpu,
         name=f"{gpu.name} MIG {part.profile}".rstrip(),
@@ -34,6 +35,7 @@ def as_slice(gpu: GpuFacts, part: MigSlice) -> GpuFacts:
         memory_free=part.memory_free,
         memory_used=part.memory_total - part.memory_free,
         memory_reserved=None,
+        processes=tuple(inside) if gpu.processes is not None else None,
         mig=False,
         slices=(),
         slice_of=gpu.uuid,

@@ -59,7 +59,7 @@ class FakeGpu:
     used: int = 4
     capability: tuple[int, int] = (9, 0)
     processes: tuple[tuple[int, int | None], ...] = ()
-    """pid and MiB."""
+    """pid and MiB; with slices, they run in the first."""
     limit: int = 700
     clocks: tuple[int, int] = (1980, 2619)
     throttle: int = 0x1
@@ -183,8 +183,12 @@ class FakeNvml:
         return 54
 
     def nvmlDeviceGetComputeRunningProcesses(self, gpu: int) -> list[SimpleNamespace]:
+        slices = self.gpus[gpu].slices
+        instance = slices[0].gpu_instance if slices else 0xFFFFFFFF
         return [
-            SimpleNamespace(pid=pid, usedGpuMemory=size * MIB if size is not None else None)
+            SimpleNamespace(
+                pid=pid, usedGpuMemory=None if size is None else size * MIB, gpuInstanceId=instance
+            )
             for pid, size in self.gpus[gpu].processes
         ]
 
@@ -300,13 +304,13 @@ def mixed_cards() -> FakeNvml:
     return FakeNvml([RTX4090, replace(A100, nvlinks=0), RTX4090])
 
 
-def in_slices() -> FakeNvml:
-    """GPU 0 whole, GPU 1 in two MIG slices."""
+def in_slices(*processes: tuple[int, int | None]) -> FakeNvml:
+    """GPU 0 whole, GPU 1 in two MIG slices, with `processes` (pid and MiB) in the first."""
     slices = (
         FakeSlice("MIG-aa11c5d2-0000-5000-8000-000000000001", "3g.40gb", 40448, 100, 1),
         FakeSlice("MIG-bb22c5d2-0000-5000-8000-000000000002", "1g.10gb", 9728, 12, 9),
     )
-    return FakeNvml([A100, replace(A100, slices=slices, nvlinks=0)])
+    return FakeNvml([A100, replace(A100, slices=slices, nvlinks=0, processes=processes)])
 
 
 def _supported(value: Any) -> Any:

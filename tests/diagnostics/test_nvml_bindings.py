@@ -46,7 +46,7 @@ def test_answers_pass_through_the_real_bindings(tmp_path: Path) -> None:
     first, second = machine["gpus"]
     assert first["memory_free"] == 79995 * 1024**2 and first["memory_reserved"] == 560 * 1024**2
     assert first["processes"] == [
-        {"pid": 4194305, "user": "?", "command": "?", "memory": 1000 * 1024**2},
+        {"pid": 4194305, "user": "?", "command": "?", "memory": 1000 * 1024**2, "gpu_instance": None},
     ]
     assert (first["power_limit"], first["power_limit_default"]) == (700.0, None)
     assert (first["clock"], first["memory_clock"], first["throttled"]) == (345, 2619, ["power limit"])

@@ -120,6 +120,15 @@ def test_a_mig_slice_is_planned_alone_and_with_its_memory() -> None:
     assert finding.severity == "warning" and finding.fixes[0].set == {"parallel.nproc": 1}
 
 
+def test_a_shared_slice_names_who_is_in_it() -> None:
+    def said(uuid: str) -> list[str]:
+        machine = in_slices((2**22 + 1, 5000))
+        return [finding.id for finding in _detected(machine, environ={"CUDA_VISIBLE_DEVICES": uuid})[1]]
+
+    assert said("MIG-aa11") == ["hardware.mig", "hardware.gpu-shared"]
+    assert said("MIG-bb22") == ["hardware.mig"]
+
+
 def test_more_ranks_than_gpus_share_them() -> None:
     place, (finding,) = _detected(FakeNvml([H100] * 2), nproc=4)
     assert place.ranks == 4 and place.free == (81559 - 560 - 4) * MIB // 2
