@@ -64,7 +64,7 @@ def _evaluate_line(line: str, number: int) -> dict[str, Any]:
         if not isinstance(row, dict):
             raise ValueError("not a JSON object")
         found = answer(row)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"error": msgspec.to_builtins(_not_a_case(number, str(error)))}
     except FindingsError as error:
         return {"error": msgspec.to_builtins(error.findings[0])}

@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from diagnostics.trainers.activations import kept_per_token, layer_per_token, vision_bytes
 from diagnostics.trainers.profile import Profile, States
 from diagnostics.trainers.setup import Setup
-from diagnostics.trainers.states import NF4, at_step, frozen_base, gathered, resident, trained_params
+from diagnostics.trainers.states import (
+    NF4,
+    at_step,
+    frozen_base,
+    gathered,
+    loading_bytes,
+    resident,
+    trained_params,
+)
 from diagnostics.trainers.terms import term
 from engine.footprint.constants import CUDA_CONTEXT, NCCL, NCCL_COMMUNICATOR
 from engine.footprint.terms import Term
@@ -19,6 +27,10 @@ FRAGMENTED = 0.03
 """What of that it cannot give back when memory runs out (§1.11: 78.4 GB reserved for 76.3 live: 2.8 %)."""
 HEAD_CHUNKS = 8
 """Parts that a chunked head computes its logits in."""
+PINNED = 1.5
+"""Pinned host memory per byte asked for (§1.12: 1 to 2, sizes are rounded up; DeepSpeed plans with 1.5)."""
+PROCESS = 4e9
+"""Host memory of one trainer process: libraries, CUDA, buffers of loaded data. Estimated, not measured."""
 SLEEPING, SLEEPING_TP = 0.8 * 2**30, 2.4 * 2**30
 """What a sleeping rollout engine keeps at TP 1 and beyond: context, communicators, workspaces (§1.8)."""
 
@@ -43,6 +55,7 @@ def estimate(profile: Profile, setup: Setup) -> Estimate:
     moments = {
         "loss": _saved(setup) + _logits(profile, setup) + gathered(profile, states, setup),
         "backward": _saved(setup) + _layer(setup) + gathered(profile, states, setup, backward=True),
+        "log-probs": _forward(profile, setup) + gathered(profile, states, setup),
         "step": at_step(profile, states, setup),
     }
     moment, worst = max(moments.items(), key=lambda item: _total(item[1]))
@@ -54,7 +67,7 @@ def estimate(profile: Profile, setup: Setup) -> Estimate:
         return estimate(profile, replace(setup, paged=False, offload=setup.offload | {"optimizer"}))
     cache = term("allocator cache", CACHED * live, f"{CACHED:.0%} of the live tensors", "§1.11", "margin")
     seen = (*tensors, cache, *beside) if profile.counts_reserved else tensors
-    return Estimate(needed, _total(seen), _host(states, setup), moment, seen)
+    return Estimate(needed, _total(seen), _host(profile, states, setup), moment, seen)
 
 
 def _saved(setup: Setup) -> tuple[Term, ...]:
@@ -92,6 +105,21 @@ def _logits(profile: Profile, setup: Setup) -> tuple[Term, ...]:
     )
 
 
+def _forward(profile: Profile, setup: Setup) -> tuple[Term, ...]:
+    """A pass without gradient: one layer's temporaries, and the logits of all its tokens."""
+    tokens, shape = setup.forward_tokens, setup.shape
+    if not tokens:
+        return ()
+    layer = (6 * shape.mlp + 8 * shape.hidden) / setup.tp
+    entries = tokens * shape.vocab / setup.tp
+    return (
+        term("one layer", layer * tokens, f"(6·I + 8·h) B × {tokens:,.0f} tokens", "§1.4"),
+        term(
+            "logits", profile.logits_nograd * entries, f"{profile.logits_nograd:g} B × {entries:.3g}", "§1.5"
+        ),
+    )
+
+
 def _driver(setup: Setup) -> tuple[Term, ...]:
     context = term("CUDA context", CUDA_CONTEXT, "one process", "§1.10", "driver")
     if setup.ranks == 1 or setup.strategy == "single":
@@ -119,8 +147,8 @@ def _engine_alone(setup: Setup) -> float:
     return (NF4 if setup.quantized else 2) * setup.params / engine.tp / engine.share
 
 
-def _host(states: States, setup: Setup) -> float:
-    """Offloaded states, whenever they are offloaded, and a sleeping engine's weights."""
+def _host(profile: Profile, states: States, setup: Setup) -> float:
+    """One machine: offloaded states whenever they are offloaded, pinned, and a sleeping engine's weights."""
     trained, moved = trained_params(setup), 0.0
     if setup.offload & {"optimizer", "idle"}:
         moved += trained * (states.master + states.optimizer)
@@ -128,7 +156,10 @@ def _host(states: States, setup: Setup) -> float:
         moved += trained * (states.weight + states.grad) + frozen_base(setup) * states.frozen
     if setup.engine and setup.engine.sleeps:
         moved += 2 * setup.params * max(1, setup.ranks / setup.engine.tp)
-    return moved / setup.nodes
+    if not profile.reference_on_card and setup.objective == "policy" and setup.lora_rank is None:
+        moved += 2 * setup.params
+    processes = PROCESS * setup.ranks
+    return max((PINNED * moved + processes) / setup.nodes, loading_bytes(setup))
 
 
 def _total(terms: tuple[Term, ...]) -> float:

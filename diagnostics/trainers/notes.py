@@ -1,12 +1,13 @@
 """What the free text of a published case says about its job."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 from diagnostics.trainers.profile import Checkpointing
 
-UNITS = {"gb": 10**9, "gib": 2**30, "mb": 10**6, "mib": 2**20}
+UNITS = {"gb": 10**9, "gib": 2**30, "tb": 10**12, "tib": 2**40}
 
 MEAN_TOKENS = {"gsm8k": 334}
 """Mean tokens of prompt and response together, of data sets with a known one (§3)."""
@@ -52,7 +53,7 @@ class Note:
     @property
     def unit(self) -> int | None:
         """Bytes of the unit that peaks are given in."""
-        found = re.search(r"(?:peak|memory|max_\w+)[^;.]*?\bin ([gm]i?b)\b", self.text)
+        found = re.search(r"(?:peak|memory|max_\w+)[^;.]*?\bin (gi?b)\b", self.text)
         return UNITS[found[1]] if found else None
 
     @property
@@ -107,7 +108,8 @@ class Note:
         return (
             self.count(
                 r"\b(?:u?sp|cp)[ =]?(\d+)\b",
-                r"(?:context|sequence|ulysses|ring)(?:[- _](?:attention|parallel\w*))*[ =:]+(?:sp)?(\d+)\b",
+                r"(?:context|sequence|ulysses|ring)(?:[- _](?:attention|parallel\w*|size))*[ =:]+"
+                r"(?:sp)?(\d+)\b",
             )
             or 1
         )
@@ -116,9 +118,10 @@ class Note:
     def tp(self) -> int | None:
         """Tensor parallelism of the trainer."""
         return self.count(
-            r"(?:train(?:ing|er)?|dtensor|megatron|actor|policy)[ -]*(?:with |at |by )?tp ?=? ?(\d+)",
-            r"\btp ?=? ?(\d+) (?:train|in training|for the trainer|megatron)",
-            r"(?:train(?:ing|er)?) (?:tensor[- ]parallel\w*)[ =]+(\d+)",
+            r"(?:train(?:ing|er)?|dtensor|megatron|actor|policy)[ :,-]*(?:with |at |by )?tp[ =:]*(\d+)",
+            r"\btp[ =]*(\d+) (?:train|in training|for the trainer|megatron)",
+            r"(?:train(?:ing|er)?) tensor[- ]parallel\w*[ =:]+(\d+)",
+            r"(?<!vllm )(?<!engine )(?<!rollout )(?<!generation )(?<!inference )(?<!sglang )\btp[ =]?(\d+)\b",
         )
 
     @property
@@ -145,7 +148,8 @@ class Note:
     @property
     def engine_elsewhere(self) -> bool:
         return self.says(
-            r"vllm[- ]server|server mode|engines? on (?:its|their|an) own|separate (?:engine|vllm|card|gpu)"
+            r"vllm[- ]server|server mode|(?:engine|vllm|sglang)s? on (?:one|another|a|\d+) (?:gpu|card)"
+            r"|engines? on (?:its|their|an) own|separate (?:engine|vllm|card|gpu)"
             r"|other models on other|ranks split by role|disaggregat|non-?colocated|not colocated"
         )
 
@@ -220,22 +224,24 @@ class Note:
 
     @property
     def host_capacity(self) -> float | None:
-        """Bytes of host memory of a machine."""
-        gigabytes = self.number(
-            r"of ([\d.,]+) ?gi?b (?:host|cpu|ram|system)?",
-            r"([\d.,]+) ?gi?b (?:of )?(?:host|cpu|system)? ?(?:ram|memory|node)",
-            r"(?:host|cpu|ram|system)(?: memory| ram)?(?: of)?[ :=]+([\d.,]+) ?gi?b",
-        )
-        return gigabytes * 1e9 if gigabytes else None
+        """Bytes of a machine's host memory: the largest amount that a clause about it names."""
+        said = [
+            float(amount) * UNITS[unit]
+            for clause in re.split(r"[;.] ", self.text)
+            if re.search(r"\b(?:host|ram|cpu memory|system memory|node memory|gi?b nodes?)\b", clause)
+            for amount, unit in re.findall(r"(\d+(?:\.\d+)?) ?([gt]i?b)\b", clause)
+        ]
+        return max(said, default=None)
 
 
-def _number(text: str) -> float:
-    text = text.lower().rstrip(".,")
-    scale = (
-        1024
-        if text.endswith("k") and text[:-1] in {"1", "2", "4", "8", "16", "32", "64", "128", "256", "512"}
-        else 1000
-    )
-    if text.endswith("k"):
-        return float(text[:-1].replace(",", "")) * scale
-    return float(text.replace(",", ""))
+def _number(text: str) -> float | None:
+    """`8192`, `8,192`, `8k`: a power of two before the k is counted in 1024s."""
+    digits = text.replace(",", "").rstrip(".")
+    thousands = digits.endswith("k")
+    try:
+        number = float(digits.removesuffix("k"))
+    except ValueError:
+        return None
+    if not thousands:
+        return number
+    return number * (1024 if number >= 1 and math.log2(number).is_integer() else 1000)

@@ -33,6 +33,8 @@ MIXED_FSDP = States(weight=4, grad=4, master=0, optimizer=8, step=4)
 MIXED_FSDP_FUSED = States(weight=4, grad=4, master=0, optimizer=8, step=0)
 MIXED_MEGATRON = States(weight=2, grad=4, master=4, optimizer=8, step=0)
 AUTOCAST = States(weight=4, grad=4, master=0, optimizer=8, step=4)
+BF16_KAHAN = States(weight=2, grad=2, master=0, optimizer=6, step=0)
+"""AdamW in bf16 with a compensation of rounding."""
 PURE_BF16 = States(weight=2, grad=2, master=0, optimizer=4, step=2)
 
 
@@ -50,6 +52,8 @@ class Profile:
     """With the cross-entropy of supervised fine-tuning."""
     packs: bool = False
     """Sequences of a micro-batch lie one after another, without padding."""
+    group_at_once: bool = False
+    """Its micro-batch counts prompts: all responses of a prompt are computed at once."""
     bucket: int | None = None
     """Elements of DeepSpeed's reduce and gather buckets; None: h², what the Hugging Face trainer writes."""
     offloads_update: bool = True

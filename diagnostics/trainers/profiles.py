@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from diagnostics.trainers.profile import (
     AUTOCAST,
+    BF16_KAHAN,
     MIXED_DEEPSPEED,
     MIXED_FSDP,
     MIXED_FSDP_FUSED,
@@ -42,6 +43,7 @@ MS_SWIFT = Profile(
     "ms-swift", BF16_MODEL, logits=6, logits_nograd=4, colocates=False, source="§3; log-probs are TRL's"
 )
 TRL = Profile("TRL", BF16_MODEL, logits=6, logits_nograd=4, colocates=False, source="§1.5")
+R1_V = replace(TRL, name="R1-V", group_at_once=True, source="its grpo_trainer.py")
 UNSLOTH = Profile(
     "Unsloth", ALL_BF16, logits=6, logits_nograd=4, chunked_head=True, sleeps=True, source="§1.6"
 )
@@ -56,7 +58,15 @@ VERL_TRAINER = Profile(
     sleeps=True,
     source="§3",
 )
-EASY_R1 = replace(VERL_TRAINER, name="EasyR1", states=FP32_MODEL)
+EASY_R1 = replace(
+    VERL_TRAINER,
+    name="EasyR1",
+    states=NO_FOREACH,
+    logits=4,
+    logits_nograd=2,
+    source="its fsdp_workers.py and torch_functional.py: fused AdamW, flash cross-entropy in place",
+)
+EASY_R1_BF16 = replace(EASY_R1, name="EasyR1 bf16", states={**NO_FOREACH, "fsdp": BF16_KAHAN})
 TRINITY = replace(VERL_TRAINER, name="Trinity-RFT", colocates=False)
 OPENRLHF = Profile(
     "OpenRLHF",
@@ -104,7 +114,15 @@ LIGHTRFT = Profile(
     sleeps=True,
     source="§1.2, §1.5",
 )
-UNKNOWN = Profile("unknown trainer", BF16_MODEL, logits=12, logits_nograd=6, sleeps=True, source="§1")
+UNKNOWN = Profile(
+    "unknown trainer",
+    BF16_MODEL,
+    logits=12,
+    logits_nograd=6,
+    bucket=DEEPSPEED_BUCKET,
+    sleeps=True,
+    source="§1",
+)
 
 NAMES: tuple[tuple[str, Profile], ...] = (
     (r"ms-swift|modelscope/swift", MS_SWIFT),
@@ -118,7 +136,8 @@ NAMES: tuple[tuple[str, Profile], ...] = (
     (r"unsloth", UNSLOTH),
     (r"trinity", TRINITY),
     (r"verl\b|tinyzero|search-r1|deepscaler|rllm|ragen|critic-rl|simplerl|logic-rl", VERL_TRAINER),
-    (r"\btrl\b|huggingface|open-r1|r1-v|vlm-r1|visualquality|axolotl|llama-?factory|accelerate", TRL),
+    (r"r1-v|open-r1-multimodal|vlm-r1|visualquality", R1_V),
+    (r"\btrl\b|huggingface|open-r1|axolotl|llama-?factory|accelerate", TRL),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from diagnostics.trainers.notes import UNITS, Note
 from diagnostics.trainers.profile import Checkpointing, Profile, Strategy
-from diagnostics.trainers.profiles import FP32_FROZEN, all_bf16, find_profile
+from diagnostics.trainers.profiles import EASY_R1, EASY_R1_BF16, FP32_FROZEN, all_bf16, find_profile
 from diagnostics.trainers.row import Row
 from diagnostics.trainers.setup import Engine, Images, Setup
 from diagnostics.trainers.shapes import shape_for
@@ -53,8 +53,8 @@ def read_case(values: Mapping[str, Any]) -> Case:
     card = row.count("gpu_gb", ASSUMED_CARD) * VISIBLE * GIB
     gpus = row.count("n_gpus", 1)
     ranks = min(note.trainers or gpus, gpus)
-    stated, stage, lora = row.number("params_b"), row.number("zero_stage"), row.number("lora")
-    batch = micro_batch(row, note, packs=profile.packs, algo=algo)
+    stated, stage, lora = row.number("params_b"), row.number("zero_stage", most=3), row.number("lora")
+    batch = micro_batch(row, note, profile, algo)
     engine = _engine(row, note, profile)
     if row.wrong:
         raise FindingsError(row.wrong)
@@ -74,6 +74,7 @@ def read_case(values: Mapping[str, Any]) -> Case:
         nodes=max(1, int(row.number("nodes") or 1)),
         card=card,
         tokens=batch.tokens,
+        forward_tokens=batch.forward_tokens,
         stage=_stage(row, strategy, stage),
         tp=tp,
         pp=note.pp,
@@ -102,7 +103,9 @@ def _profile(row: Row, note: Note) -> Profile:
     profile, known = find_profile(row.text("source"), row.text("backend"), note.text)
     if not known:
         row.assume("framework", 0)
-    if note.pure_bf16 or (profile.name == "EasyR1" and note.says(r"bf16|bfloat16")):
+    if profile is EASY_R1 and note.says(r"bf16|bfloat16") and not note.says(r"\bamp\b|fp32"):
+        return EASY_R1_BF16
+    if note.pure_bf16:
         return all_bf16(profile)
     return replace(profile, states=FP32_FROZEN) if note.fp32_base else profile
 
@@ -118,7 +121,7 @@ def _stage(row: Row, strategy: Strategy, stage: float | None) -> int:
     if strategy == "fsdp":
         return 3
     if strategy == "deepspeed":
-        return min(3, int(row.assume("zero_stage", 2) if stage is None else stage))
+        return int(row.assume("zero_stage", 2) if stage is None else stage)
     return 1 if strategy == "megatron" else 0
 
 
@@ -147,6 +150,8 @@ def _offload(row: Row, note: Note) -> frozenset[str]:
     if not words:
         row.assume("offload", 0)
     moved = {"activations"} if note.activations_on_host else set()
+    if words.split()[:1] in (["no"], ["none"], ["not"], ["off"], ["false"]):
+        return frozenset(moved)
     if any(word in words for word in ("rollout", "idle", "between")):
         return frozenset(moved | {"idle"})
     named = {
@@ -188,10 +193,10 @@ def _images(note: Note, images: float) -> Images:
 
 def _engine(row: Row, note: Note, profile: Profile) -> Engine | None:
     """A rollout engine on the trainer's own cards."""
-    backend, share = row.text("backend"), row.number("mem_util")
+    backend, share = row.text("backend"), row.number("mem_util", most=1)
     if "server" in backend or note.engine_elsewhere or not any(name in backend for name in ENGINES):
         return None
     if not (profile.colocates or share or note.says(r"colocat|hybrid")):
         return None
     sleeps = profile.sleeps if note.sleeps is None else note.sleeps
-    return Engine(row.count("tp", 1), min(1.0, share or row.assume("mem_util", ASSUMED_SHARE)), sleeps)
+    return Engine(row.count("tp", 1), share or row.assume("mem_util", ASSUMED_SHARE), sleeps)

@@ -24,12 +24,12 @@ class Row:
         value = self.values.get(key)
         return value if isinstance(value, bool) else None
 
-    def number(self, key: str, assumed: float | None = None) -> float | None:
-        """A number that a job can have; `assumed` where there is none."""
+    def number(self, key: str, assumed: float | None = None, most: float = 1e15) -> float | None:
+        """A number that a job can have, up to `most`; `assumed` where there is none."""
         value = self.values.get(key)
         if value is None:
             return None if assumed is None else self.assume(key, assumed)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
             self.wrong.append(_bad_number(key, value))
             return assumed
         return float(value)

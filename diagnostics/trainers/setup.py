@@ -28,7 +28,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """One rank of a job. Bytes, tokens; `tokens` are of one micro-batch on this rank, padding included."""
+    """One rank of a job. Bytes, tokens; `tokens` are of one training micro-batch, padding included."""
 
     shape: ModelShape
     params: float
@@ -39,6 +39,8 @@ class Setup:
     card: float
     """Bytes of device memory that may be used."""
     tokens: float
+    forward_tokens: float = 0
+    """Of a micro-batch whose log-probabilities are only computed."""
     stage: int = 0
     """What is sharded, as ZeRO counts: 1 optimizer, 2 and gradients, 3 and parameters (FSDP)."""
     tp: int = 1

@@ -31,6 +31,12 @@ def frozen_base(setup: Setup) -> float:
     return setup.params + sum(params for _, params in setup.trained_params)
 
 
+def loading_bytes(setup: Setup) -> float:
+    """Host memory of one machine while every rank reads the whole model; under ZeRO-3 they read shards."""
+    ranks = setup.ranks / setup.nodes
+    return 2 * setup.params * (1 if setup.stage == 3 or setup.strategy == "single" else ranks)
+
+
 def on_host(profile: Profile, setup: Setup) -> frozenset[str]:
     """Of `weights`, `gradients`, `optimizer`: what is on the host during the update."""
     moved = setup.offload & {"optimizer", "params"}
