@@ -16,7 +16,7 @@ GB = 10**9
 GPU_PROCESS = 3 * GB
 """Resident memory of a rank with CUDA libraries: an estimate; on a CPU 0.64 to 0.82 GB are measured."""
 EXPORT = 5 * GB
-"""`engine.checkpoint.hf_folder.MAX_FILE_BYTES`: what rank 0 gathers before it writes a file."""
+"""`engine.checkpoint.hf_folder.MAX_FILE_BYTES`."""
 PINNED = "torch's pinned allocator rounds each piece up to a power of two: at most twice"
 
 Terms = tuple[Term, ...]
@@ -29,28 +29,30 @@ def host_terms(job: Job, peak: int) -> Terms:
     """
     ranks = min(job.place.ranks, job.place.ranks_per_node)
     if job.place.on_cpu:
-        formula = f"{ranks} ranks × {peak / GB:.2f} GB, the peak of each"
+        formula = f"{_count(ranks)} × {peak / GB:.2f} GB, the peak of each"
         return (Term("all ranks", ranks * peak, formula, "the phases of a rank"),)
-    moments = (_loading(job), _training(job), _saving(job))
+    loading, training, saving = (
+        tuple(_times(term, ranks) for term in terms)
+        for terms in (_loading(job), _training(job), _saving(job))
+    )
+    moments = (loading, training, (*saving, _exported(job)))
     worst = max(moments, key=lambda terms: sum(term.bytes for term in terms))
     process = Term(
         "processes",
         ranks * GPU_PROCESS,
-        f"{ranks} ranks × {GPU_PROCESS / GB:g} GB, an estimate",
+        f"{_count(ranks)} × {GPU_PROCESS / GB:g} GB, an estimate",
         "measured on a CPU: 0.64 to 0.82 GB",
     )
-    return (process, *(_times(term, ranks) for term in worst))
+    return (process, *worst)
 
 
 def _loading(job: Job) -> Terms:
-    """Per rank, while models are loaded: the policy waits for DeepSpeed beside the reference model."""
+    """Per rank, while models are loaded: under DeepSpeed the policy waits beside the reference model."""
     policy = load.policy_copies(job)
-    if job.config.algorithm.init_kl_coef == 0 or job.config.model.lora_rank:
+    if job.strategy == "fsdp2" or job.config.algorithm.init_kl_coef == 0 or job.config.model.lora_rank:
         return policy
-    reference = load.reference_copy(job)
-    if job.strategy == "deepspeed":
-        return max(policy, (policy[0], reference), key=lambda terms: sum(t.bytes for t in terms))
-    return max(policy, (*_offloaded(job), reference), key=lambda terms: sum(t.bytes for t in terms))
+    with_reference = (policy[0], load.reference_copy(job))
+    return max(policy, with_reference, key=lambda terms: sum(term.bytes for term in terms))
 
 
 def _training(job: Job) -> Terms:
@@ -58,13 +60,20 @@ def _training(job: Job) -> Terms:
 
 
 def _saving(job: Job) -> Terms:
-    """DeepSpeed's tensors are put together and cut into rows in host memory; the final model is gathered."""
+    """Per rank: DeepSpeed's tensors are put together, and cut into rows in host memory."""
     held = _training(job)
     if job.strategy == "deepspeed":
         size = 12 * divided(trained(job), job.place.ranks)
         source = "engine/strategy/zero_state.py"
         held += (Term("checkpoint", size, f"12 B × {trained(job):,} / {job.place.ranks} ranks", source),)
     return held
+
+
+def _exported(job: Job) -> Term:
+    """What rank 0 gathers of the final model before it writes a file."""
+    model = 4 * job.shape.params
+    formula = f"min({EXPORT / GB:g} GB a file, 4 B × {job.shape.params:,})"
+    return Term("final model, one file", min(EXPORT, model), formula, "engine/checkpoint/hf_folder.py")
 
 
 def _offloaded(job: Job) -> Terms:
@@ -121,4 +130,8 @@ def _pinned(name: str, each: int, states: int, elements: int, ranks: int) -> tup
 
 def _times(term: Term, ranks: int) -> Term:
     """The term of one rank for all ranks of a machine."""
-    return Term(term.name, ranks * term.bytes, f"{ranks} ranks × ({term.formula})", term.source, term.where)
+    return Term(term.name, ranks * term.bytes, f"{_count(ranks)} × ({term.formula})", term.source, term.where)
+
+
+def _count(ranks: int) -> str:
+    return f"{ranks} rank{'s' * (ranks != 1)}"

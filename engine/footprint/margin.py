@@ -49,7 +49,7 @@ def margin_terms(job: Job, phase: str, terms: Sequence[Term], measured: Measured
         Term(
             "margin",
             max(floor, int(share * allocated)),
-            f"max({floor / GB:g} GB, {share:.0%} of {allocated / GB:.1f} GB in torch's allocator)",
+            f"max({floor / GB:g} GB, {share:.0%} of {allocated / GB:.2f} GB in torch's allocator)",
             "docs/planner.md, margin",
             "margin",
         ),
@@ -68,7 +68,7 @@ def _learned(allocated: int, ratio: float, measured: Measured) -> tuple[Term, ..
         Term(
             "measured correction",
             int((ratio - 1) * allocated),
-            f"({ratio:.2f} − 1) × {allocated / GB:.1f} GB in torch's allocator",
+            f"({ratio:.2f} − 1) × {allocated / GB:.2f} GB in torch's allocator",
             f"measured in {runs}",
             "margin",
         ),

@@ -119,9 +119,17 @@ def _vllm(job: Job) -> EngineStates:
     graphs, runtime = rollout_vllm.graphs(job), rollout_vllm.runtime(job)
     always = graphs + runtime
     awake = weights + cache + always
-    starting = (*awake, rollout_vllm.profiled(job))
-    generating = (*starting, rollout_vllm.unprofiled(job, kv_capacity(job).demand))
+    working = (*awake, rollout_vllm.profiled(job))
+    starting = working + rollout_vllm.rest_of_share(job, working)
+    generating = (*working, rollout_vllm.unprofiled(job, _sampled_at_once(job)))
     if not sleeps(job):
         return EngineStates(starting, generating, awake, awake, awake)
     kept = runtime + (graphs if rollout_vllm.semantics().keeps_graphs_asleep else ())
     return EngineStates(starting, generating, awake, weights + kept, kept)
+
+
+def _sampled_at_once(job: Job) -> int:
+    """Responses asked of a replica: by a rollout, or by an evaluation, one for each of its prompts."""
+    config = job.config
+    held_out = config.eval.max_eval_samples if config.eval.eval_data else 0
+    return max(kv_capacity(job).demand, -(-held_out // replicas(config, job.place.ranks)))

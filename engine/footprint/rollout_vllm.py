@@ -209,6 +209,16 @@ def one_sequence(job: Job) -> int:
     return rollout.max_len * job.shape.kv_bytes(rollout.engine_tp_size, job.compute_bytes)
 
 
+def rest_of_share(job: Job, working: tuple[Term, ...]) -> tuple[Term, ...]:
+    """The share must be free at the start, also where a given KV cache leaves some of it alone."""
+    rest = budget(job) - sum(term.bytes for term in working)
+    if job.place.on_cpu or rest <= 0:
+        return ()
+    formula = f"{job.config.rollout.engine_mem_util:g} of the device, less what the engine takes of it"
+    source = "vllm/v1/worker/utils.py: request_memory"
+    return (Term("rest of the engine's share", rest, formula, source, "engine"),)
+
+
 def unprofiled(job: Job, sequences: int) -> Term:
     """Log-probabilities of the sampled tokens: no part of the dummy run, so on top of the share."""
     rows = min(sequences, batch_limits(job)[1])
