@@ -33,7 +33,7 @@ def size(
     except FindingsError as error:
         return None, [_not_planned(error.findings[0].cause)]
     if not torch_uses_gpus():
-        hardware = msgspec.structs.replace(hardware, gpus=())
+        hardware = msgspec.structs.replace(hardware, gpus=(), installed=0)
     place, notes = detected_place(hardware, ranks)
     request = request_here(resolved, shape, place, dataset_size)
     if any(finding.severity == "error" for finding in request.findings(resolved.config)):
