@@ -57,7 +57,8 @@ class Profile:
     bucket: int | None = None
     """Elements of DeepSpeed's reduce and gather buckets; None: h², what the Hugging Face trainer writes."""
     offloads_update: bool = True
-    """Its offload keeps the states on the host during the update too; False: only between phases."""
+    """Its offload keeps the states on the host during the update too, as DeepSpeed's always does; False: they
+    are only moved between phases."""
     sleeps: bool = False
     """A colocated rollout engine gives its memory back before the update."""
     chunked_head: bool = False

@@ -42,15 +42,17 @@ NO_FOREACH: Mapping[Strategy, States] = {**FP32_MODEL, "fsdp": MIXED_FSDP_FUSED}
 MS_SWIFT = Profile(
     "ms-swift", BF16_MODEL, logits=6, logits_nograd=4, colocates=False, source="§3; log-probs are TRL's"
 )
+# bf16 logits, a log-softmax of one row after the other, and their gradient
 TRL = Profile("TRL", BF16_MODEL, logits=6, logits_nograd=4, colocates=False, source="§1.5")
 R1_V = replace(TRL, name="R1-V", group_at_once=True, source="its grpo_trainer.py")
 UNSLOTH = Profile(
     "Unsloth", ALL_BF16, logits=6, logits_nograd=4, chunked_head=True, sleeps=True, source="§1.6"
 )
+# 16 with the entropy in the loss; without it what the published limits of Qwen2.5-14B with LoRA imply (§3)
 VERL_TRAINER = Profile(
     "verl",
     FP32_FROZEN,
-    logits=12,
+    logits=13,
     logits_nograd=6,
     packs=True,
     offloads_update=False,
@@ -82,11 +84,13 @@ OPENRLHF = Profile(
 NEMO_RL = Profile(
     "NeMo-RL", NO_FOREACH, logits=16, logits_nograd=6, reference_on_card=False, sleeps=True, source="§3"
 )
+# float32 logits, log-softmax and its gradient, then the bf16 gradient; the bf16 logits are freed before
 TORCHTITAN = Profile(
     "torchtitan",
     NO_FOREACH,
-    logits=12,
+    logits=14,
     logits_nograd=6,
+    loss_logits=14,
     checkpointing="selective",
     colocates=False,
     source="§3",
@@ -142,7 +146,10 @@ NAMES: tuple[tuple[str, Profile], ...] = (
 
 
 def find_profile(*texts: str) -> tuple[Profile, bool]:
-    """The profile of the framework that the first telling one of `texts` names, and whether any did."""
+    """The profile of the framework that the first telling one of `texts` names, and whether any did.
+
+    Give the most certain text first: a source says more than a note that mentions other frameworks.
+    """
     for text in texts:
         for pattern, profile in NAMES:
             if re.search(pattern, text.lower()):

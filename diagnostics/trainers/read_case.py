@@ -54,11 +54,12 @@ def read_case(values: Mapping[str, Any]) -> Case:
     gpus = row.count("n_gpus", 1)
     ranks = min(note.trainers or gpus, gpus)
     stated, stage, lora = row.number("params_b"), row.number("zero_stage", most=3), row.number("lora")
-    batch = micro_batch(row, note, profile, algo)
     engine = _engine(row, note, profile)
+    shape, own = shape_for(row.text("model"), stated * 1e9 if stated else None)
+    batch = micro_batch(row, note, profile, algo, sees=shape.vision is not None)
+    nodes = max(1, int(row.number("nodes") or 1))
     if row.wrong:
         raise FindingsError(row.wrong)
-    shape, own = shape_for(row.text("model"), stated * 1e9 if stated else None)
     params = float(shape.params) if own or not stated else stated * 1e9
     if not own:
         row.assume("model", 0)
@@ -71,7 +72,7 @@ def read_case(values: Mapping[str, Any]) -> Case:
         params=params,
         strategy=strategy,
         ranks=ranks,
-        nodes=max(1, int(row.number("nodes") or 1)),
+        nodes=nodes,
         card=card,
         tokens=batch.tokens,
         forward_tokens=batch.forward_tokens,
@@ -88,7 +89,7 @@ def read_case(values: Mapping[str, Any]) -> Case:
         head=note.head,
         compiled=note.compiled,
         optimizer_bytes=2 if note.eight_bit_adam else None,
-        paged=note.says("paged"),
+        paged=note.says(r"paged (?:8[- ]?bit|adam|optim)"),
         step_in_backward=note.says(r"(?:optimizer|step) in backward") or note.climbed("step in backward"),
         offload=_offload(row, note),
         frozen_params=_frozen(note, profile, algo, params, lora=bool(lora)),

@@ -32,15 +32,17 @@ def frozen_base(setup: Setup) -> float:
 
 
 def loading_bytes(setup: Setup) -> float:
-    """Host memory of one machine while every rank reads the whole model; under ZeRO-3 they read shards."""
-    ranks = setup.ranks / setup.nodes
-    return 2 * setup.params * (1 if setup.stage == 3 or setup.strategy == "single" else ranks)
+    """Host memory of one machine while its ranks read the weights: shards of one copy with stage 3."""
+    if setup.stage == 3 or setup.strategy == "single":
+        return 2 * setup.params
+    return 2 * setup.params / split(setup) * setup.ranks / setup.nodes
 
 
 def on_host(profile: Profile, setup: Setup) -> frozenset[str]:
     """Of `weights`, `gradients`, `optimizer`: what is on the host during the update."""
     moved = setup.offload & {"optimizer", "params"}
-    if not moved or not profile.offloads_update:
+    stays_away = profile.offloads_update or setup.strategy == "deepspeed"
+    if not moved or not stays_away:
         return frozenset()
     if "params" in moved or setup.strategy == "fsdp":
         return frozenset({"weights", "gradients", "optimizer"})

@@ -7,6 +7,8 @@ from diagnostics.trainers.profile import Profile
 from diagnostics.trainers.row import Row
 
 ASSUMED_PROMPT, ASSUMED_RESPONSE = 512, 1024
+ASSUMED_IMAGE = 1280
+"""Tokens of an image in a vision model's prompt: what its recipes allow (1,003,520 pixels, 28 × 28 each)."""
 FURTHER = 0.25
 """Of the cap, what every sequence of a micro-batch beyond the first adds: data are shorter than their cap.
 
@@ -29,9 +31,9 @@ class MicroBatch:
     """Of a micro-batch whose log-probabilities are only computed; 0 where there is no such pass."""
 
 
-def micro_batch(row: Row, note: Note, profile: Profile, algo: str) -> MicroBatch:
-    """The worst micro-batch that is likely."""
-    cap = _cap(row, algo)
+def micro_batch(row: Row, note: Note, profile: Profile, algo: str, *, sees: bool) -> MicroBatch:
+    """The worst micro-batch that is likely; `sees`: of a vision model."""
+    cap = _cap(row, algo, sees)
     samples = row.number("micro_train_batch", assumed=1) or 1
     forward = row.number("micro_rollout_batch") or samples
     if profile.group_at_once:
@@ -59,11 +61,11 @@ def _tokens(samples: float, cap: float, note: Note, profile: Profile, algo: str)
     return (2 if algo in PAIRED else 1) * (cap + (samples - 1) * mean) / note.sp
 
 
-def _cap(row: Row, algo: str) -> float:
+def _cap(row: Row, algo: str, sees: bool) -> float:
     prompt, response = row.number("prompt_len"), row.number("response_len")
     supervised = algo in (*SUPERVISED, *PAIRED)
     if prompt is None and not (supervised and response):
-        prompt = row.assume("prompt_len", ASSUMED_PROMPT)
+        prompt = row.assume("prompt_len", ASSUMED_PROMPT + (ASSUMED_IMAGE if sees else 0))
     if response is None and not supervised:
         response = row.assume("response_len", ASSUMED_RESPONSE)
     return (prompt or 0) + (response or 0)
