@@ -18,12 +18,9 @@ from rftui.plan.writing import write_preset
 app = typer.Typer(add_completion=False)
 
 
-@app.command(context_settings=PARAMETERS)
+@app.command(context_settings=PARAMETERS, options_metavar="[PRESET] [OPTIONS]")
 def plan(
     context: typer.Context,
-    preset: Annotated[
-        str | None, typer.Argument(help="Name of a preset, or a YAML file; default: all defaults.")
-    ] = None,
     gpus: Annotated[
         str | None, typer.Option("--gpus", metavar="8xA100-80", help="Plan for these; default: this machine.")
     ] = None,
@@ -66,13 +63,15 @@ def plan(
 ) -> None:
     """Choose what fits and is fast; exit code 3 if nothing does.
 
+    PRESET is the name of a preset or a YAML file; without one, all is at its defaults.
     Every parameter is an option, and stays as given: --pretrain NAME --engine-tp-size 2 --max-len 8192 …
     """
     if case is not None:
         from rftui.cli.cases import answer_cases
 
         return answer_cases(case, as_json=as_json)
-    overrides = override_layers(context.args, sets)
+    named = context.args[:1] if context.args and not context.args[0].startswith("-") else []
+    overrides = override_layers(context.args[len(named) :], sets)
     subject = Subject(
         gpus, nodes, int(host_memory * 1e9) if host_memory else None, params, response_len, dataset_size
     )
@@ -82,9 +81,9 @@ def plan(
         return show_comparison(
             compare, overrides, subject, runs_folder(runs_dir), as_is=as_is, as_json=as_json
         )
-    found = planned([*preset_layers(preset), *overrides], subject, as_is=as_is)
+    found = planned([*preset_layers(*named), *overrides], subject, as_is=as_is)
     if write is not None:
-        write_preset(found, write, preset)
+        write_preset(found, write, *named)
     simulated = None if simulate is None else simulation.simulate(found, simulate)
     agreed = simulation.agreements(found, simulate, simulated) if simulate and simulated else []
     if as_json:

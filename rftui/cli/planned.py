@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine.config.registry import value_of
 from engine.config.values import show
 from engine.footprint.terms import Term
 from rftui.plan.result import Plan
@@ -25,11 +26,10 @@ def show_plan(plan: Plan, price: float | None = None) -> None:
     console.print()
     console.print(_memory(plan))
     console.print(_beside(plan))
-    if not plan.fits:
-        return
-    if plan.reasons:
-        console.print("\nPlan" if plan.chosen else "\nSettings as they are", style="bold")
-        console.print(_choices(plan))
+    if plan.chosen and not plan.fits:
+        return  # the leanest plan is no advice
+    console.print("\nPlan" if plan.chosen else "\nSettings as they are", style="bold")
+    console.print(_choices(plan))
     console.print("\nBatches", style="bold")
     console.print(_plain(plan.batch_words))
     console.print("\nTime, roughly", style="bold")
@@ -58,8 +58,10 @@ def _heading(plan: Plan) -> Text:
         link = f", NVLink joins {place.island}" if place.island > 1 else ""
         where = f"{place.ranks} × {place.device.name}{machines}, {gb(place.free)} free on each{link}"
     model = f"{shape.name}: {shape.params / 1e9:.3g} B parameters ({shape.family})"
-    worst = plan.footprint.worst
+    worst, host = plan.footprint.worst, plan.footprint.host_bytes
     verdict = f"needs {gb(worst.bytes)} of {gb(place.free)} (in {worst.phase})"
+    if worst.bytes <= place.free and host > place.host_memory:
+        verdict = f"needs {gb(host)} of {gb(place.host_memory)} of host memory"
     word = ("fits", "bold green") if plan.fits else ("does not fit", "bold red")
     return Text.assemble(where, "\n", model, "\n", word, ": ", verdict)
 
@@ -101,10 +103,10 @@ def _choices(plan: Plan) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1)
-    values = plan.given | plan.chosen
     for key, reason in plan.reasons.items():
         style = "bold" if key in plan.chosen else ""
-        table.add_row(Text(flag(key), style), Text(show(values[key]), style), Text(reason, "dim"))
+        value = str(show(value_of(plan.resolved.config, key))).strip("'")
+        table.add_row(Text(flag(key), style), Text(value, style), Text(reason, "dim"))
     return table
 
 

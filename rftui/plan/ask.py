@@ -11,7 +11,7 @@ from engine.config import batch, load
 from engine.config.load import Layer, Resolved
 from engine.config.sections import RunConfig
 from engine.data.validate import check_source
-from engine.findings import Finding, FindingsError, Fix
+from engine.findings import Finding, FindingsError, Fix, raise_errors
 from engine.footprint.catalog import find_model, shape_of_size
 from engine.footprint.job import Place
 from engine.footprint.shape import ModelShape
@@ -57,14 +57,18 @@ class _Problems:
             (self.errors if finding.severity == "error" else self.notes).append(finding)
 
 
-def preset_layers(preset: str | None) -> list[Layer]:
+def preset_layers(preset: str | None = None) -> list[Layer]:
     """The layer of a preset or YAML file; none without one."""
     return [presets.loader.load(preset).layer] if preset else []
 
 
 def planned(layers: Sequence[Layer], subject: Subject, *, as_is: bool) -> Plan:
-    """A plan, or the configuration exactly as it is; raises FindingsError with all errors together."""
+    """A plan, or the configuration exactly as it is; raises FindingsError with all errors together.
+
+    What breaks a rule is not planned: it could not be launched either.
+    """
     request, warnings = ask(layers, subject)
+    raise_errors(request.findings(request.job.config))
     plan = evaluate(request) if as_is else make_plan(request)
     return replace(plan, findings=(*warnings, *plan.findings))
 
@@ -78,7 +82,7 @@ def ask(layers: Sequence[Layer], subject: Subject) -> tuple[Request, tuple[Findi
     place = problems.attempt(lambda: _place(resolved.config, subject, problems))
     lengths, length_words = _lengths(resolved.config, subject)
     if problems.errors or shape is None or place is None:
-        raise FindingsError([*problems.errors, *problems.notes])
+        raise FindingsError(problems.errors)
     request = Request(
         resolved=resolved,
         shape=shape,

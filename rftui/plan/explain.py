@@ -13,7 +13,6 @@ from rftui.plan.knobs import (
     ADAM,
     BUDGET,
     CPU,
-    ENGINE,
     FSDP,
     FUSED,
     MICRO,
@@ -63,7 +62,6 @@ class _Why:
         self.candidate, self.request = candidate, request
         self.job = candidate.job
         self.tell: dict[str, Callable[[], str]] = {
-            ENGINE: lambda: "vLLM is assumed to be installed there",
             FSDP: self._strategy,
             STAGE: self._stage,
             SHARD: self._shard,

@@ -53,12 +53,11 @@ def leanest(layout: Values, request: Request) -> Values:
 
 
 def lean_layouts(request: Request) -> list[Values]:
-    """Of all layouts those with the least device memory: if none of them fits, none does."""
+    """Of all layouts those with the least memory of device or host: if none of them fits, none does."""
     saving = [
         layout
         for layout in layouts(request)
         if leanest(layout, request) == layout
-        and layout.get(SLEEP, True)
         and layout.get(STAGE, 3) == 3
         and layout.get(REFERENCE, True) == layout.get(ADAM, True)  # nothing in host memory, or all
     ]

@@ -34,6 +34,9 @@ def evaluate(request: Request) -> Plan:
     job, footprint = exact.job, exact.footprint
     fits = request.fits(job, footprint)
     plan = _plan(request, exact, fits=fits)
+    defaults = dict.fromkeys((key for key in KNOBS if request.is_open(key)), "the default")
+    reasons = _in_order(plan.reasons | defaults)
+    plan = replace(plan, resolved=request.resolved, chosen={}, reasons=reasons)
     if fits:
         return plan
     return replace(plan, findings=(*plan.findings, suggest.does_not_fit(request, job, footprint)))
@@ -49,6 +52,7 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
     values = request.engine_there | best.values
     sources = request.resolved.sources | dict.fromkeys(values, SOURCE)
     reasons = explain.reasons(best, request) if fits else dict.fromkeys(values, "saves most memory")
+    reasons |= dict.fromkeys(request.engine_there, "assumed to be installed there")
     reasons |= explain.kept(request, KNOBS)
     resolved = Resolved(with_values(request.resolved.config, values), sources)
     measured = request.memory.measured(best.job)

@@ -68,7 +68,9 @@ def search(request: Request) -> Found:
 
 
 def can_fit(request: Request) -> bool:
-    """Whether any plan fits."""
+    """Whether any plan fits, and the rules let it pass."""
+    if any(finding.severity == "error" for finding in request.findings(request.job.config)):
+        return False
     return any(is_feasible(layout, request) for layout in lean_layouts(request))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from diagnostics.places import described_place
 from engine.config.load import Resolved
 from engine.config.values import show
 from engine.findings import Finding, Fix
@@ -71,8 +72,8 @@ def suggestions(request: Request) -> Iterator[Fix]:
     yield from _relaxed(request)
     yield from _shorter(request)
     yield from _more_gpus(request)
-    yield from _more_host_memory(request)
     yield from _smaller_engine(request)
+    yield from _gpus_at_all(request)
 
 
 def conflicting(request: Request) -> dict[str, Any]:
@@ -174,23 +175,46 @@ def _shorter(request: Request) -> Iterator[Fix]:
 
 
 def _more_gpus(request: Request) -> Iterator[Fix]:
+    """The fewest GPUs of this kind with which it fits; where the host is too small, with how much RAM."""
     if request.place.on_cpu:
         return
-    place, ranks = request.place, request.place.ranks
-    while (ranks := ranks * 2) <= MOST_GPUS:
-        larger = _with_ranks(place, ranks)
-        if can_fit(replace(request, place=larger)):
-            machines = f" on {larger.nodes} machines" if larger.nodes > 1 else ""
-            name = place.device.name
-            command = f"--gpus {larger.ranks_per_node}x{name}" + (
-                f" --nodes {larger.nodes}" if larger.nodes > 1 else ""
-            )
-            yield Fix(f"use {ranks} GPUs{machines}", command=command)
+    larger = list(_larger(request.place))
+    for place in larger:
+        if can_fit(replace(request, place=place)):
+            yield Fix(f"use {_machines(place)}", command=_described(place))
+            return
+    for place in (request.place, *larger):
+        if host := _least_host_memory(replace(request, place=place)):
+            text = f"use {_machines(place)} with {host} GB of RAM" + (" each" if place.nodes > 1 else "")
+            yield Fix(text, command=f"{_described(place)} --host-memory {host}")
             return
 
 
-def _more_host_memory(request: Request) -> Iterator[Fix]:
-    """Where only the host is too small for a plan: how much it would need."""
+def _larger(place: Place) -> Iterator[Place]:
+    """The same kind of machine with more GPUs: up to eight in one, then more machines."""
+    ranks = place.ranks
+    while (ranks := ranks * 2) <= MOST_GPUS:
+        in_one = min(ranks, max(8, place.ranks_per_node))
+        yield replace(
+            place,
+            ranks=ranks,
+            ranks_per_node=in_one,
+            island=in_one if place.device.nvlink else place.island,
+            host_memory=place.host_memory * in_one // place.ranks_per_node,
+        )
+
+
+def _machines(place: Place) -> str:
+    return f"{place.ranks} GPUs" + (f" on {place.nodes} machines" if place.nodes > 1 else "")
+
+
+def _described(place: Place) -> str:
+    nodes = f" --nodes {place.nodes}" if place.nodes > 1 else ""
+    return f"--gpus {place.ranks_per_node}x{place.device.name}{nodes}"
+
+
+def _least_host_memory(request: Request) -> int | None:
+    """GB of RAM that a machine needs for some plan; None where the devices are too small for any."""
     unlimited = replace(request, place=replace(request.place, host_memory=UNLIMITED))
     needed = []
     for layout in lean_layouts(unlimited):
@@ -198,17 +222,7 @@ def _more_host_memory(request: Request) -> Iterator[Fix]:
         footprint = unlimited.footprint(job)
         if unlimited.fits(job, footprint):
             needed.append(footprint.host_bytes)
-    if needed and min(needed) > request.place.host_memory:
-        size = -(-min(needed) // GB)
-        yield Fix(f"use machines with {size} GB of RAM", command=f"--host-memory {size}")
-
-
-def _with_ranks(place: Place, ranks: int) -> Place:
-    """The same kind of machine with more GPUs: up to eight in one, then more machines."""
-    in_one = min(ranks, max(8, place.ranks_per_node))
-    host = place.host_memory * in_one // place.ranks_per_node
-    island = in_one if place.device.nvlink else place.island
-    return replace(place, ranks=ranks, ranks_per_node=in_one, island=island, host_memory=host)
+    return -(-min(needed) // GB) if needed else None
 
 
 def _smaller_engine(request: Request) -> Iterator[Fix]:
@@ -223,4 +237,15 @@ def _smaller_engine(request: Request) -> Iterator[Fix]:
     ):
         if can_fit(changed(request, values)):
             yield Fix(text, set=values)
+            return
+
+
+def _gpus_at_all(request: Request) -> Iterator[Fix]:
+    """For a CPU: how many GPUs of a common kind it would take."""
+    if not request.place.on_cpu:
+        return
+    for count in (1, 2, 4, 8):
+        place = described_place(f"{count}xA100-80")
+        if can_fit(replace(request, place=place, described=True)):
+            yield Fix(f"use {count} GPU{'s' * (count > 1)}", command=_described(place))
             return
