@@ -23,7 +23,8 @@ NUMBERS_OR_NONE = (
     "sliding_window_pattern",
     "max_window_layers",
 )
-LISTS_OR_NONE = ("layer_types", "mlp_only_layers")
+LISTS_OR_NONE = {"layer_types": str, "mlp_only_layers": int}
+MOST_LAYERS = 10_000
 OTHER_NAMES = {
     "n_embd": "hidden_size",
     "n_layer": "num_hidden_layers",
@@ -57,10 +58,12 @@ def text_values(config: Mapping[str, Any], family: str) -> Values:
 
 
 def tower_values(config: Mapping[str, Any], family: str) -> Values:
-    """Keys of the vision tower; empty without a tower that is known."""
+    """Keys of the vision tower that the family reads; empty without a tower that is known."""
     given = config.get("vision_config")
     defaults = families.TOWER_DEFAULTS.get(family, {})
-    return {**defaults, **(given if defaults and isinstance(given, Mapping) else {})}
+    if not isinstance(given, Mapping):
+        return dict(defaults)
+    return {key: given.get(key, default) for key, default in defaults.items()}
 
 
 def check(config: Mapping[str, Any], text: Values, tower: Values, family: str, name: str) -> None:
@@ -76,7 +79,7 @@ def check(config: Mapping[str, Any], text: Values, tower: Values, family: str, n
     if wrong:
         findings.append(_finding("invalid", name, f"cannot be: {', '.join(wrong)}", family))
     if not findings:
-        findings += [_finding("invalid", name, what, family) for what in _contradictions(text)]
+        findings += [_finding("invalid", name, what, family) for what in _contradictions(text, tower)]
     if findings:
         raise FindingsError(findings)
 
@@ -102,11 +105,12 @@ def _wrong_optional(config: Mapping[str, Any], text: Values) -> Iterator[str]:
         if config.get(key) is not None and not isinstance(config[key], Mapping):
             yield f"{key} = {config[key]!r}"
     for key in NUMBERS_OR_NONE:
-        if text.get(key) and not _is_size(text[key]):
+        if text.get(key) not in (None, 0) and not _is_size(text[key]):
             yield f"{key} = {text[key]!r}"
-    for key in LISTS_OR_NONE:
-        if text.get(key) and not isinstance(text[key], list | tuple):
-            yield f"{key} = {text[key]!r}"
+    for key, kind in LISTS_OR_NONE.items():
+        value = text.get(key)
+        if value and not (isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)):
+            yield f"{key} = {value!r}"
 
 
 def _wrong_in_tower(tower: Values, family: str) -> Iterator[str]:
@@ -118,13 +122,19 @@ def _wrong_in_tower(tower: Values, family: str) -> Iterator[str]:
             yield f"vision_config.{key} = {value!r}"
 
 
-def _contradictions(text: Values) -> Iterator[str]:
+def _contradictions(text: Values, tower: Values) -> Iterator[str]:
     if text.get("head_dim") is None:
         hidden, heads = text["hidden_size"], text["num_attention_heads"]
         yield f"cannot be: hidden_size = {hidden}, no multiple of num_attention_heads = {heads}"
     experts = text.get("num_experts")
     if experts and (used := text["num_experts_per_tok"]) > experts:
         yield f"cannot be: num_experts_per_tok = {used} of {experts} experts"
+    for key, layers in (
+        ("num_hidden_layers", text["num_hidden_layers"]),
+        ("vision_config.depth", tower.get("depth", 0)),
+    ):
+        if layers > MOST_LAYERS:
+            yield f"cannot be: {key} = {layers}"
 
 
 def _is_size(value: Any) -> bool:

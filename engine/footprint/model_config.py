@@ -122,13 +122,13 @@ def _window(values: Values, family: str) -> tuple[int | None, int]:
     if not window or not values.get("use_sliding_window", True):
         return None, 0
     if kinds := values.get("layer_types"):
-        windowed = sum(kind == "sliding_attention" for kind in kinds)
+        windowed = sum(kind == "sliding_attention" for kind in kinds[:layers])
     elif family in families.ALTERNATING:
         windowed = layers - layers // (values.get("sliding_window_pattern") or 2)
     elif family in families.WINDOW_ABOVE:
-        windowed = max(0, layers - values["max_window_layers"])
+        windowed = max(0, layers - (values["max_window_layers"] or 0))
     elif family == "qwen2_moe":
-        windowed = (min(layers, values["max_window_layers"]) + 1) // 2
+        windowed = (min(layers, values["max_window_layers"] or 0) + 1) // 2
     else:
         windowed = layers
     return (window, windowed) if windowed else (None, 0)

@@ -127,6 +127,7 @@ def test_missing_sizes_are_named_all_at_once() -> None:
     [
         ({"hidden_size": "32"}, "hidden_size = '32'"),
         ({"num_hidden_layers": 0}, "num_hidden_layers = 0"),
+        ({"num_hidden_layers": 10**9, "num_experts": 2, "num_experts_per_tok": 2}, "num_hidden_layers = 10"),
         ({"vocab_size": -1, "head_dim": 1.5}, "head_dim = 1.5"),
         ({"hidden_size": 33}, "hidden_size = 33, no multiple of num_attention_heads = 4"),
         ({"num_key_value_heads": True}, "num_key_value_heads = True"),
@@ -134,11 +135,13 @@ def test_missing_sizes_are_named_all_at_once() -> None:
         ({"num_experts": "many"}, "num_experts = 'many'"),
         ({"text_config": [1]}, "text_config = [1]"),
         ({"sliding_window": "wide"}, "sliding_window = 'wide'"),
+        ({"max_window_layers": []}, "max_window_layers = []"),
         ({"kv_lora_rank": 4}, "qk_rope_head_dim"),
         (
             {"n_shared_experts": "two", "num_experts": 2, "num_experts_per_tok": 2},
             "n_shared_experts",
         ),
+        ({"layer_types": [3], "sliding_window": 8}, "layer_types = [3]"),
         ({"layer_types": 3, "sliding_window": 8}, "layer_types"),
         ({"mlp_only_layers": 3, "num_experts": 4, "num_experts_per_tok": 2}, "mlp_only_layers"),
     ],
@@ -155,6 +158,7 @@ def test_wrong_values_are_findings(settings: dict[str, Any], said: str) -> None:
         ("qwen2_vl", {"embed_dim": "wide"}, "vision_config.embed_dim = 'wide'"),
         ("qwen2_vl", {"mlp_ratio": "big"}, "vision_config.mlp_ratio = 'big'"),
         ("qwen3_vl", {"depth": None}, "vision_config.depth"),
+        ("qwen3_vl", {"depth": 10**9}, "vision_config.depth = 10"),
         ("qwen3_vl", {"deepstack_visual_indexes": 3}, "vision_config.deepstack_visual_indexes = 3"),
     ],
 )
