@@ -12,13 +12,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
 from engine.config.sections import RunConfig
-from engine.footprint.terms import PHASES
 from engine.models.attention import choose_attention
 from engine.simulate import accelerator, ranks, stand_ins
 from engine.simulate.fake import FakeTracker
-from engine.simulate.report import Simulation, extrapolated, phase_peaks
-from engine.simulate.training import STEPS, Observed, TrainingPart
-from engine.simulate.worst import worst_work
+from engine.simulate.report import Simulation, extrapolated
+from engine.simulate.training import Observed, drive
 from engine.strategy.fsdp2 import FSDP2Strategy
 
 
@@ -65,32 +63,17 @@ def simulate_here(
     built = AutoConfig.for_model(model.pop("model_type"), **model)
     full = built.get_text_config().num_hidden_layers
     if layers is None or layers >= full:
-        found = _simulate(config, built, world_size)
+        found = _simulate(config, built)
     else:
-        few, more = (_simulate(config, _cut(built, n), world_size) for n in (max(1, layers // 2), layers))
+        few, more = (_simulate(config, _cut(built, n)) for n in (max(1, layers // 2), layers))
         found = extrapolated(few, more, full)
     return msgspec.structs.replace(found, seconds=round(time.perf_counter() - started, 1))
 
 
-def _simulate(config: RunConfig, model_config: Any, world_size: int) -> Simulation:
-    strategy = SimulatedFSDP2(config)
-    tracker = strategy.tracker = FakeTracker()
-    work = worst_work(config, world_size)
-    with tracker:
-        part = TrainingPart(config, FakeSource(config, model_config, tracker), strategy, tracker)
-        part.run(work)
-        micro_batches = len(part.update._micro_batches(work.trained))
-    return Simulation(
-        world_size=world_size,
-        device=phase_peaks(tracker.peaks(accelerator.NAME), PHASES),
-        host=phase_peaks(tracker.peaks("cpu"), PHASES),
-        groups=_groups(strategy),
-        micro_batches=micro_batches,
-        micro_batches_of_step=work.micro_batches,
-        tokens=part.update.forwarded_tokens // STEPS,
-        layers=model_config.get_text_config().num_hidden_layers,
-        seconds=0.0,
-    )
+def _simulate(config: RunConfig, model_config: Any) -> Simulation:
+    tracker = FakeTracker()
+    source = FakeSource(config, model_config, tracker)
+    return drive(config, source, SimulatedFSDP2(config), tracker, accelerator.NAME)
 
 
 def _cut(model_config: Any, layers: int) -> Any:
@@ -100,9 +83,3 @@ def _cut(model_config: Any, layers: int) -> Any:
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[:layers]
     return cut
-
-
-def _groups(strategy: SimulatedFSDP2) -> dict[str, str]:
-    groups = {group.name.split()[0]: group.name for group in (strategy.tensor_group, strategy.sequence_group)}
-    meshes = strategy._sharded._meshes
-    return groups | {f"mesh over {size}": str(mesh) for size, mesh in meshes.items()}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp._fully_shard import _fsdp_param
 from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 
@@ -27,6 +28,7 @@ def install(kind: Kind) -> None:
     """Replace what the absent device needs replaced. There is no way back."""
     nn.Module._apply = _apply  # type: ignore[method-assign]
     fully_sharded.fully_shard = _fully_shard
+    _fsdp_param._chunk_with_empty = _Chunks  # type: ignore[assignment]
     if kind == "cuda":
         torch.Tensor.is_cuda = property(_is_on_device)  # type: ignore[assignment]
         F.scaled_dot_product_attention = _cuda_attention
@@ -58,6 +60,19 @@ def _fully_shard(module: Any, **settings: Any) -> Any:
     device = torch.device(accelerator.NAME, 0)
     _replace(module, lambda tensor: tensor.to(device), {})
     return fully_shard(module, **settings)
+
+
+class _Chunks:
+    """`torch.chunk` that cuts off only what is asked for: of 1024 pieces a rank wants its own."""
+
+    def __init__(self, tensor: Tensor, num_chunks: int, dim: int) -> None:
+        self.tensor, self.dim = tensor, dim
+        self.rows = -(-tensor.shape[dim] // num_chunks)
+
+    def __getitem__(self, rank: int) -> Tensor:
+        whole = self.tensor.shape[self.dim]
+        first = min(rank * self.rows, whole)
+        return self.tensor.narrow(self.dim, first, min(self.rows, whole - first))
 
 
 def _replace(module: nn.Module, fn: Any, done: dict[int, Parameter]) -> None:

@@ -12,11 +12,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from engine.build import build_models
 from engine.config.sections import RunConfig
 from engine.data.experience import Experience
+from engine.footprint.terms import PHASES
 from engine.models.weight_names import engine_weights
 from engine.policy_update import PolicyUpdate
 from engine.schedule import plan_run
+from engine.simulate.report import Simulation, phase_peaks
 from engine.simulate.tracker import MemoryTracker
-from engine.simulate.worst import Work
+from engine.simulate.worst import Work, worst_work
 from engine.strategy import Strategy
 from engine.trainer import SPMDPPOTrainer
 
@@ -76,9 +78,13 @@ class TrainingPart(SPMDPPOTrainer):
         self._move_optimizer(self.strategy.maybe_offload_optimizer)
         self._mark()
         with self.phase("sync"):
-            named = self.strategy.named_full_parameters(self.models.actor, self.strategy.compute_dtype)
-            for _ in engine_weights(self.models.actor, named, on_disk=False):
-                pass
+            self._sync()
+
+    def _sync(self) -> None:
+        """What `Strategy.update_engine_weights` does before an engine takes over."""
+        named = self.strategy.named_full_parameters(self.models.actor, self.strategy.compute_dtype)
+        for _ in engine_weights(self.models.actor, named, on_disk=False):
+            pass
 
     def _update_once(self, trained: Sequence[Experience]) -> None:
         with self.phase("update"):
@@ -91,6 +97,35 @@ class TrainingPart(SPMDPPOTrainer):
         if models.reference is not None:
             self.tracker.mark("reference", models.reference.parameters())
         self.tracker.mark("parameters", models.actor.parameters())
+
+
+def drive(config: RunConfig, source: Any, strategy: Any, tracker: MemoryTracker, device: str) -> Simulation:
+    """All phases of a training part on an `Observed` strategy, with the heaviest responses; `seconds` is 0.
+
+    `device`: the type of the device whose memory counts as the device's.
+    """
+    strategy.tracker = tracker
+    work = worst_work(config, strategy.world_size)
+    with tracker:
+        part = TrainingPart(config, source, strategy, tracker)
+        part.run(work)
+    return Simulation(
+        world_size=strategy.world_size,
+        device=phase_peaks(tracker.peaks(device), PHASES),
+        host=phase_peaks(tracker.peaks("cpu"), PHASES) if device != "cpu" else (),
+        groups=_groups(strategy),
+        micro_batches=len(part.update._micro_batches(work.trained)),
+        micro_batches_of_step=work.micro_batches,
+        tokens=part.update.forwarded_tokens // STEPS,
+        layers=source.config.get_text_config().num_hidden_layers,
+        seconds=0.0,
+    )
+
+
+def _groups(strategy: Any) -> dict[str, str]:
+    groups = {group.name.split()[0]: group.name for group in (strategy.tensor_group, strategy.sequence_group)}
+    meshes = strategy._sharded._meshes
+    return groups | {f"mesh over {size}": str(mesh) for size, mesh in meshes.items()}
 
 
 def _states(optimizer: Optimizer) -> Iterator[Tensor]:
