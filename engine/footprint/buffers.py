@@ -1,72 +1,77 @@
-"""Parameters gathered for use, and gradients on their way to their shards."""
+"""Parameters gathered for use, and gradients on their way to their shards, under FSDP2.
+
+Layers are gathered one by one, and the next one while one is at work. Embedding and head, the root, are whole
+from the first forward pass of an update to its backward pass.
+"""
 
 from engine.footprint.job import Job
-from engine.footprint.states import BUCKET, frozen, sharded, stage, trained
+from engine.footprint.shards import model_shards
+from engine.footprint.states import frozen, shard_ranks, sharded, trained_shards
 from engine.footprint.terms import Term
 
 FSDP = "engine/strategy/fully_sharded.py"
-ZERO = "deepspeed/runtime/zero"
+REDUCE = "torch FSDP2: foreach_reduce"
 
 
-def root_params(job: Job) -> int:
-    """Embedding, head and final norm, which are sharded together."""
-    shape = job.shape
-    return shape.params_embedding + shape.params_head + shape.hidden
+class Buffers:
+    """What FSDP2 holds of a model beside its shards; nothing where models are not sharded."""
 
+    def __init__(self, job: Job) -> None:
+        self.number = job.compute_bytes
+        self.fsdp = job.strategy == "fsdp2" and sharded(job)
+        self.ranks = shard_ranks(job)
+        self.whole = model_shards(job.shape, self.ranks)
+        self.adapted = bool(frozen(job))
+        self.trained = trained_shards(job, self.ranks)
+        self.table = job.shape.vocab * job.shape.hidden
 
-def root(job: Job) -> tuple[Term, ...]:
-    """Embedding and head, whole from the first forward pass of the trained model to its backward pass."""
-    if job.strategy != "fsdp2" or not sharded(job):
-        return ()
-    return (_elements("embedding and head, whole", job.compute_bytes, root_params(job), FSDP),)
+    def root(self, whose: str = "") -> tuple[Term, ...]:
+        """Embedding and head, whole."""
+        return self._elements(f"{whose}embedding and head, whole", self.number, self.whole.root, FSDP)
 
-
-def layers(job: Job) -> tuple[Term, ...]:
-    """The layers that are whole at once: the one in use and the one that is fetched."""
-    if job.strategy == "fsdp2":
-        if not sharded(job):
+    def root_arriving(self) -> tuple[Term, ...]:
+        """The buffer that embedding and head arrive in, besides themselves."""
+        if self.ranks == 1:
             return ()
-        return (_elements("gathered layers", 2 * job.compute_bytes, job.shape.params_largest_layer, FSDP),)
-    if stage(job) < 3:
-        return ()
-    whole = root_params(job) + 2 * job.shape.params_largest_layer
-    return (_elements("gathered parameters", job.compute_bytes, whole, f"{ZERO}/stage3.py"),)
+        return self._elements("embedding and head, arriving", self.number, self.whole.root, FSDP)
 
+    def layers(self, copies: int = 2) -> tuple[Term, ...]:
+        """The layer at work, and with two copies the buffer of the one that is fetched."""
+        copies = 1 if self.ranks == 1 else copies
+        return self._elements("gathered layers", copies * self.number, self._layer, FSDP)
 
-def layer_gradients(job: Job) -> tuple[Term, ...]:
-    """A layer's gradients whole, and in float32 on their way to the other ranks."""
-    if job.strategy == "deepspeed":
-        return ()
-    if not sharded(job) or frozen(job):
-        return ()
-    each = job.compute_bytes + 4
-    return (_elements("gradients of a layer, whole", each, job.shape.params_largest_layer, FSDP),)
+    def last_layer(self) -> tuple[Term, ...]:
+        """Its buffer is kept until the next layer is fetched, or the forward pass is over."""
+        if self.ranks == 1:
+            return ()
+        return self._elements("last layer's buffer", self.number, self._layer, FSDP)
 
+    def layer_gradients(self) -> tuple[Term, ...]:
+        """A layer's gradients, whole, at the end of its backward pass."""
+        return self._elements("gradients of a layer, whole", self.number, self.trained.layer, FSDP)
 
-def root_gradients(job: Job) -> tuple[Term, ...]:
-    """Gradients of embedding and head, whole, and in float32 on their way."""
-    if job.strategy == "deepspeed" or not sharded(job) or frozen(job):
-        return ()
-    each = job.compute_bytes + 4
-    return (_elements("gradients of embedding and head, whole", each, root_params(job), FSDP),)
+    def reducing(self) -> tuple[Term, ...]:
+        """The gradients of the layer before, in float32 on their way to the other ranks."""
+        return self._elements("gradients of a layer, reduced", 4, self.trained.layer, REDUCE)
 
+    def head_gradient(self, copies: int = 1) -> tuple[Term, ...]:
+        """The gradient of the head waits for that of the embedding, which are reduced together."""
+        if not self.fsdp or self.adapted:
+            return ()
+        name = "gradient of the head" if copies == 1 else "gradients of embedding and head"
+        words = f"{copies * self.number} B × {self.table:,}"
+        return (Term(name, copies * self.number * self.table, words, FSDP),)
 
-def head_gradient(job: Job) -> tuple[Term, ...]:
-    """The head's gradient waits, whole, for the end of the backward pass."""
-    if job.strategy == "deepspeed" or not sharded(job) or frozen(job):
-        return ()
-    size = job.shape.vocab * job.shape.hidden
-    return (_elements("gradient of the head, whole", job.compute_bytes, size, FSDP),)
+    def root_gradients(self) -> tuple[Term, ...]:
+        """Gradients of embedding and head, whole, and in float32 on their way."""
+        return self._elements("gradients of embedding and head", self.number + 4, self.trained.root, REDUCE)
 
+    @property
+    def _layer(self) -> int:
+        return self.whole.layer + (self.trained.layer if self.adapted else 0)
 
-def buckets(job: Job) -> tuple[Term, ...]:
-    """DeepSpeed's buckets while gradients are reduced."""
-    if not (level := stage(job)):
-        return ()
-    bucket = min(BUCKET, trained(job))
-    each = {1: 8, 2: 2 * job.compute_bytes + 4, 3: job.compute_bytes + 4}[level]
-    return (_elements("gradient buckets", each, bucket, f"{ZERO}: reduce_bucket_size"),)
-
-
-def _elements(name: str, each: int, elements: int, source: str) -> Term:
-    return Term(name, each * elements, f"{each} B × {elements:,}", source)
+    def _elements(self, name: str, each: int, shard: int, source: str) -> tuple[Term, ...]:
+        if not self.fsdp or not shard:
+            return ()
+        elements = shard * self.ranks
+        return (Term(name, each * elements, f"{each} B × {elements:,}", source),)

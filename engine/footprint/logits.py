@@ -4,51 +4,73 @@ from engine.footprint.job import Job
 from engine.footprint.terms import Term
 from engine.footprint.workload import Batch
 
-CHUNKED, FUSED = "engine/models/logprobs.py", "engine/models/fused_logprobs.py"
+CHUNKED, FUSED, ACTOR = (
+    "engine/models/logprobs.py",
+    "engine/models/fused_logprobs.py",
+    "engine/models/actor.py",
+)
+CAPPED = {"gemma2"}
+"""Families with a cap on logits, whose tangent is kept (`engine/models/logit_transform.py`)."""
+
+Terms = tuple[Term, ...]
 
 
-def chunk(job: Job, batch: Batch) -> int:
-    """Rows of logits that exist at once."""
-    return min(batch.rows, job.config.memory.chunk_size)
+class Logits:
+    """Those of one micro-batch: of all its response tokens, or of a chunk of them at a time."""
 
+    def __init__(self, job: Job, batch: Batch) -> None:
+        memory, shape = job.config.memory, job.shape
+        self.fused = memory.fused_linear_logprob
+        self.number, self.vocab, self.hidden = job.compute_bytes, shape.vocab, shape.hidden
+        self.rows = batch.rows
+        self.chunk = min(batch.rows, memory.chunk_size)
+        self.several = self.rows > self.chunk
+        self.entropy_trained = job.config.algorithm.entropy_coef > 0
+        self.capped = shape.family in CAPPED
+        self.head_trained = not job.config.model.lora_rank
+        self.narrow = self.number if self.number < 4 else 0
+        """Bytes of the head's own output, which is another tensor than the float32 logits."""
 
-def kept_for_backward(job: Job, batch: Batch) -> tuple[Term, ...]:
-    """Logits that the forward pass keeps: those of a single chunk that is not fused."""
-    if job.config.memory.fused_linear_logprob or batch.rows > job.config.memory.chunk_size:
-        return ()
-    return (
-        _rows("logits kept", 4 * (2 if job.config.algorithm.entropy_coef else 1), batch.rows, job, CHUNKED),
-    )
+    def without_gradient(self) -> Terms:
+        """float32 logits, their probabilities and the product of both, for the entropy."""
+        if self.fused:
+            return (self._states(), self._entries("logits", 8, FUSED))
+        return (self._states(), self._entries("logits", 12, CHUNKED))
 
+    def at_backward(self) -> Terms:
+        """The most that a backward pass needs, with what the forward pass has kept."""
+        if self.fused:
+            return (self._states(), *self._fused())
+        # Logits, their gradient from the target's, and three steps of that from the normaliser; what is kept
+        # for the entropy's gradient, and of the cap.
+        each = 20 + 4 * self.entropy_trained + 4 * self.capped
+        terms = [self._states(), self._entries("logits and their gradients", each, CHUNKED)]
+        if self.several:
+            terms.append(self._states("gradient of hidden states"))
+            if self.head_trained:
+                terms.append(self._head("gradient of the head", self.number, CHUNKED))
+        return tuple(terms)
 
-def without_gradient(job: Job, batch: Batch) -> tuple[Term, ...]:
-    """float32 logits, and twice as much again for the entropy."""
-    rows = chunk(job, batch)
-    if job.config.memory.fused_linear_logprob:
-        return (_rows("logits", 8, rows, job, FUSED),)
-    return (_rows("logits", 12, rows, job, CHUNKED),)
+    def _fused(self) -> Terms:
+        """A chunk's logits are made while those of the last one, and their gradient, are still there."""
+        made = 4 + self.narrow
+        name = "logits and their gradients"
+        making = self._entries(name, 2 * made if self.several else made, FUSED)
+        terms = [self._states("gradient of hidden states")]
+        if not self.head_trained:
+            return (*terms, making)
+        terms.append(self._head("gradient of the head, float32", 4, FUSED))
+        adding = (self._entries(name, made, FUSED), self._head("its part from a chunk", self.number, FUSED))
+        return (*terms, *adding) if sum(t.bytes for t in adding) > making.bytes else (*terms, making)
 
+    def _states(self, name: str = "hidden states of responses") -> Term:
+        size = self.number * self.hidden * self.rows
+        return Term(name, size, f"{self.number} B × {self.hidden:,} × {self.rows:,} tokens", ACTOR)
 
-def at_backward(job: Job, batch: Batch) -> tuple[Term, ...]:
-    """The most of it: float32 logits, and their gradients from the target and from the normaliser."""
-    rows = chunk(job, batch)
-    vocab, hidden = job.shape.vocab, job.shape.hidden
-    if not job.config.memory.fused_linear_logprob:
-        return (_rows("logits and their gradients", 16, rows, job, CHUNKED),)
-    each = 12 if batch.rows > rows else 6
-    terms = [_rows("logits and their gradients", each, rows, job, FUSED)]
-    if not job.config.model.lora_rank:
-        terms.append(
-            Term(
-                "gradient of the head, float32",
-                (4 + job.compute_bytes) * vocab * hidden,
-                f"(4 + {job.compute_bytes}) B × {vocab:,} × {hidden:,}",
-                FUSED,
-            )
-        )
-    return tuple(terms)
+    def _head(self, name: str, each: int, source: str) -> Term:
+        size = each * self.vocab * self.hidden
+        return Term(name, size, f"{each} B × {self.vocab:,} × {self.hidden:,}", source)
 
-
-def _rows(name: str, each: int, rows: int, job: Job, source: str) -> Term:
-    vocab = job.shape.vocab
-    return Term(name, each * rows * vocab, f"{each} B × {rows:,} tokens × {vocab:,}", source)
+    def _entries(self, name: str, each: int, source: str) -> Term:
+        words = f"{each} B × {self.chunk:,} tokens × {self.vocab:,}"
+        return Term(name, each * self.chunk * self.vocab, words, source)

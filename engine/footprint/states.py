@@ -2,10 +2,13 @@
 
 from engine.config.choices import zero_stage
 from engine.footprint.job import Job
+from engine.footprint.lora import lora_params
+from engine.footprint.shards import Shards, adapter_shards, model_shards
 from engine.footprint.terms import Term
 
 FSDP = "engine/strategy/fsdp2.py"
 ZERO = "engine/strategy/zero_engine.py"
+MASTERS = "engine/strategy/mp_optimizer.py"
 BUCKET = 500_000_000
 """As in `engine.strategy.zero_engine`, which imports torch; a test holds them together."""
 
@@ -19,8 +22,6 @@ def trained(job: Job) -> int:
     """Parameters that are trained: all of them, or those of the adapters."""
     model = job.config.model
     if model.lora_rank:
-        from engine.footprint.lora import lora_params
-
         return lora_params(job.shape, model.lora_rank, model.target_modules)
     return job.shape.params
 
@@ -64,11 +65,24 @@ def states_travel(job: Job) -> bool:
     )
 
 
+def optimizer_on_host(job: Job) -> bool:
+    """Whether DeepSpeed keeps masters and states in host memory, and steps there."""
+    return job.strategy == "deepspeed" and job.config.memory.adam_offload and not job.place.on_cpu
+
+
 def shard_ranks(job: Job, *, parameters: bool = True) -> int:
     """Ranks that share parameters (or gradients and states) of what is trained."""
     if job.strategy == "deepspeed":
         return job.place.ranks if stage(job) == 3 or not parameters else 1
     return job.shard_ranks if sharded(job) else 1
+
+
+def trained_shards(job: Job, ranks: int) -> Shards:
+    """What is trained, cut over so many ranks as FSDP2 does it."""
+    model = job.config.model
+    if model.lora_rank:
+        return adapter_shards(job.shape, model.lora_rank, model.target_modules, ranks)
+    return model_shards(job.shape, ranks)
 
 
 def parameters(job: Job) -> tuple[Term, ...]:
@@ -77,43 +91,33 @@ def parameters(job: Job) -> tuple[Term, ...]:
         return ()
     n, each = shard_ranks(job), parameter_bytes(job)
     source = FSDP if job.strategy == "fsdp2" else ZERO
-    terms = [_share("parameters", each, trained(job), n, source)]
-    if base := frozen(job):
-        terms.insert(0, _share("frozen base", job.compute_bytes, base, n, source))
-    return tuple(terms)
+    own = _share(job, "parameters", each, trained(job), trained_shards(job, n).all, n, source)
+    if not (base := frozen(job)):
+        return (own,)
+    shards = model_shards(job.shape, n).all
+    return (_share(job, "frozen base", job.compute_bytes, base, shards, n, source), own)
 
 
 def optimizer(job: Job) -> tuple[Term, ...]:
     """Adam's states, and masters where parameters are not float32; they exist from the first step on."""
-    if on_host(job) or (
-        job.strategy == "deepspeed" and job.config.memory.adam_offload and not job.place.on_cpu
-    ):
+    if on_host(job) or optimizer_on_host(job):
         return ()
-    n = shard_ranks(job, parameters=False)
-    if job.strategy == "deepspeed":
-        return (
-            _share("masters, Adam", 12, trained(job), n, "deepspeed/runtime/zero: flat float32 partitions"),
-        )
-    masters = job.config.memory.use_mp_opt
+    masters = job.strategy == "deepspeed" or job.config.memory.use_mp_opt
+    source = ZERO if job.strategy == "deepspeed" else MASTERS if masters else FSDP
     name, each = ("masters, Adam", 12) if masters else ("Adam", 8)
-    return (_share(name, each, trained(job), n, "engine/strategy/mp_optimizer.py" if masters else FSDP),)
+    return (_states(job, name, each, source),)
 
 
 def gradients(job: Job) -> tuple[Term, ...]:
     """Gradients of all trained parameters, as they wait for the step."""
     if on_host(job):
         return ()
-    n = shard_ranks(job, parameters=False)
-    if job.strategy == "deepspeed":
-        if stage(job) == 1:
-            return (
-                _share(
-                    "gradients", 4, trained(job), 1, "deepspeed stage_1_and_2.py: grad_accum, float32, whole"
-                ),
-            )
-        return (_share("gradients", 4, trained(job), n, "deepspeed: float32 partition (grad_accum_dtype)"),)
-    each = parameter_bytes(job)
-    return (_share("gradients", each, trained(job), n, FSDP),)
+    if job.strategy == "fsdp2":
+        return (_states(job, "gradients", parameter_bytes(job), FSDP),)
+    if stage(job) == 1:
+        whole = trained(job)
+        return (_share(job, "gradients", 4, whole, whole, 1, "deepspeed stage_1_and_2.py: grad_accum"),)
+    return (_states(job, "gradients", 4, ZERO),)
 
 
 def reference(job: Job) -> tuple[Term, ...]:
@@ -124,7 +128,8 @@ def reference(job: Job) -> tuple[Term, ...]:
     if config.memory.fsdp_cpu_offload and not job.place.on_cpu:
         return ()
     n = job.shard_ranks if sharded(job) else 1
-    return (_share("reference model", job.compute_bytes, job.shape.params, n, "engine/build.py"),)
+    whole, shard = job.shape.params, model_shards(job.shape, n).all
+    return (_share(job, "reference model", job.compute_bytes, whole, shard, n, "engine/build.py"),)
 
 
 def reference_travels(job: Job) -> bool:
@@ -132,6 +137,17 @@ def reference_travels(job: Job) -> bool:
     return job.config.memory.ref_reward_offload and not job.place.on_cpu
 
 
-def _share(name: str, each: int, elements: int, ranks: int, source: str) -> Term:
-    words = f"{each} B × {elements:,}" + (f" / {ranks} ranks" if ranks > 1 else "")
-    return Term(name, each * divided(elements, ranks), words, source)
+def _states(job: Job, name: str, each: int, source: str) -> Term:
+    """What is sharded like optimizer states: under DeepSpeed evenly, whatever the rows."""
+    n, whole = shard_ranks(job, parameters=False), trained(job)
+    shard = divided(whole, n) if job.strategy == "deepspeed" else trained_shards(job, n).all
+    return _share(job, name, each, whole, shard, n, source)
+
+
+def _share(job: Job, name: str, each: int, whole: int, shard: int, ranks: int, source: str) -> Term:
+    words = f"{each} B × {whole:,}"
+    if ranks > 1:
+        words += f" / {ranks} ranks"
+        if shard > divided(whole, ranks):
+            words += f", whole rows: {shard:,}"
+    return Term(name, each * shard, words, source)

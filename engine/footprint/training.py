@@ -1,11 +1,18 @@
 """The trainer's device memory, phase by phase: log-probabilities, forward and backward, optimizer step."""
 
-from engine.footprint import activations, buffers, logits, states
+from collections.abc import Iterator
+
+from engine.footprint import states
+from engine.footprint.activations import Activations
+from engine.footprint.buffers import Buffers
 from engine.footprint.job import Job
+from engine.footprint.logits import Logits
 from engine.footprint.terms import PhaseMemory, Term
 from engine.footprint.workload import Batch, logprob_batch, micro_batches, update_batch
+from engine.footprint.zero import Zero
 
 Terms = tuple[Term, ...]
+Moments = Iterator[tuple[str, Terms]]
 
 
 def training_phases(job: Job) -> tuple[PhaseMemory, PhaseMemory, PhaseMemory]:
@@ -13,72 +20,151 @@ def training_phases(job: Job) -> tuple[PhaseMemory, PhaseMemory, PhaseMemory]:
 
     Only what torch's allocator holds for the trainer: no engine, no constants, no margin.
     """
-    return _logprob(job), _update(job), _step(job)
+    trainer = _Trainer(job)
+    return trainer.logprob(), trainer.update(), trainer.step()
 
 
 def resident(job: Job) -> Terms:
     """What the trainer holds on the device between updates: while responses are sampled, and in the sync."""
-    held = states.parameters(job)
-    if not states.states_travel(job):
-        held += states.optimizer(job)
-    if not states.reference_travels(job):
-        held += states.reference(job)
-    return held
+    return _Trainer(job).resident
 
 
-def _logprob(job: Job) -> PhaseMemory:
-    """A forward pass of the reference model, or of the policy, whose root stays whole after it."""
-    batch = logprob_batch(job)
-    held = resident(job)
-    if states.reference_travels(job):
-        held += states.reference(job)
-    gathered = buffers.root(job) + buffers.layers(job)
-    moments = {
-        "in a decoder layer": activations.without_gradient(job, batch),
-        "at the logits": logits.without_gradient(job, batch),
-    }
-    return _worst("logprob", batch, held + gathered, moments)
+class _Trainer:
+    """The models of a job, and what is alive at the moments of a phase that may be its worst."""
 
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.parameters = states.parameters(job)
+        self.optimizer = states.optimizer(job)
+        self.gradients = states.gradients(job)
+        self.reference = states.reference(job)
+        self.resting_reference = () if states.reference_travels(job) else self.reference
+        self.buffers = Buffers(job)
+        self.zero = Zero(job) if job.strategy == "deepspeed" else None
+        self.permanent = self.zero.permanent() if self.zero else ()
+        self.accumulates = micro_batches(job) > 1
 
-def _update(job: Job) -> PhaseMemory:
-    batch = update_batch(job)
-    held = states.parameters(job) + states.optimizer(job) + buffers.root(job)
-    if not states.reference_travels(job):
-        held += states.reference(job)
-    gradients = states.gradients(job)
-    before = gradients if micro_batches(job) > 1 else ()
-    kept = activations.kept(job, batch)
-    passing = buffers.layers(job) + buffers.layer_gradients(job) + buffers.buckets(job)
-    moments = {
-        "at the loss": before + kept + logits.at_backward(job, batch),
-        "in the last layer's backward pass": before
-        + kept
-        + buffers.head_gradient(job)
-        + passing
-        + activations.working(job, batch),
-        "in the first layer's backward pass": gradients
-        + buffers.head_gradient(job)
-        + passing
-        + activations.working(job, batch),
-        "at the end of the backward pass": gradients + buffers.root_gradients(job) + buffers.buckets(job),
-    }
-    return _worst("update", batch, held, moments)
+    @property
+    def resident(self) -> Terms:
+        held = self.parameters + self.permanent + self.resting_reference
+        return held if states.states_travel(self.job) else held + self.optimizer
 
+    def logprob(self) -> PhaseMemory:
+        batch = logprob_batch(self.job)
+        held = self.resident
+        if self.reference is not self.resting_reference:
+            held += self.reference
+        return _worst("logprob", batch, held, self._logprob_moments(batch))
 
-def _step(job: Job) -> PhaseMemory:
-    held = states.parameters(job) + states.optimizer(job) + states.gradients(job)
-    if not states.reference_travels(job):
-        held += states.reference(job)
-    extra: Terms = ()
-    if job.strategy == "fsdp2" and job.config.memory.use_mp_opt and not states.on_host(job):
-        size = states.divided(states.trained(job), states.shard_ranks(job))
-        extra = (
-            Term("gradients in float32", 4 * size, f"4 B × {size:,}", "engine/strategy/mp_optimizer.py"),
+    def update(self) -> PhaseMemory:
+        batch = update_batch(self.job)
+        held = self.parameters + self.optimizer + self.permanent + self.resting_reference
+        moments = self._zero_moments(self.zero, batch) if self.zero else self._fsdp_moments(batch)
+        return _worst("update", batch, held, moments)
+
+    def step(self) -> PhaseMemory:
+        held = self.parameters + self.optimizer + self.permanent + self.resting_reference
+        moments = self._zero_steps(self.zero) if self.zero else self._fsdp_steps()
+        moment, terms = max(moments, key=_size)
+        return PhaseMemory("step", moment, held + terms)
+
+    # --- log-probabilities --------------------------------------------------------------------------------
+
+    def _logprob_moments(self, batch: Batch) -> Moments:
+        """A pass of the policy, or of the reference while the policy's embedding and head are whole."""
+        buffers, activations = self.buffers, Activations(self.job, batch)
+        whole = self.zero.gathered() if self.zero else buffers.root()
+        if self.reference:
+            whole += buffers.root("the reference's ")
+        logits = Logits(self.job, batch).without_gradient()
+        yield "while embedding and head are gathered", whole + buffers.root_arriving()
+        yield "in a decoder layer", whole + buffers.layers() + activations.forward()
+        yield "at the logits", whole + buffers.last_layer() + activations.mask() + logits
+
+    # --- forward and backward -----------------------------------------------------------------------------
+
+    def _fsdp_moments(self, batch: Batch) -> Moments:
+        buffers, activations, logits = self.buffers, Activations(self.job, batch), Logits(self.job, batch)
+        before = self.gradients if self.accumulates else ()
+        count = self.job.shape.layers
+        root, head, once = buffers.root(), buffers.head_gradient(), activations.once()
+        waiting = before + root + activations.kept(count) + once
+        yield "at the logits", waiting + buffers.last_layer() + logits.without_gradient()
+        yield "at the loss", waiting + logits.at_backward()
+        yield "in the final norm's backward pass", waiting + head + activations.in_final_norm()
+        working = root + head + buffers.layers()
+        at_work, ending = once[1:] + activations.at_work(), buffers.layer_gradients()
+        for left, name in _layers(count):
+            here = working + (self.gradients if left == 1 else before)
+            if left < count:
+                here += buffers.reducing()
+            yield f"in {name} backward pass", here + activations.kept(left) + at_work
+            yield f"at the end of {name} backward pass", here + activations.kept(left - 1) + ending
+        yield (
+            "at the embedding's gradient",
+            self.gradients + root + buffers.reducing() + buffers.head_gradient(2),
         )
-    return PhaseMemory("step", "while the optimizer steps", held + extra)
+        yield "when gradients of embedding and head are reduced", self.gradients + buffers.root_gradients()
+
+    def _zero_moments(self, zero: Zero, batch: Batch) -> Moments:
+        activations, logits = Activations(self.job, batch), Logits(self.job, batch)
+        gradients = () if zero.stage == 3 else self.gradients
+        before = gradients if self.accumulates else ()
+        count = self.job.shape.layers
+        live, late, head = zero.gathered(), zero.gathered(at_end=True), zero.head_gradient()
+        kept, once, filling = activations.kept(count), activations.once(), zero.filling()
+        waiting = before + kept + once + live
+        yield "at the logits", waiting + logits.without_gradient()
+        yield "at the loss", waiting + logits.at_backward()
+        own_head = () if before and zero.stage == 1 else head
+        waiting += filling + own_head
+        yield "in the final norm's backward pass", waiting + activations.in_final_norm()
+        yield "in the last layer's backward pass", waiting + activations.at_work()
+        first = gradients + activations.kept(1) + once[1:] + late + filling
+        tied_head = head if self.job.shape.tied else ()
+        yield "in the first layer's backward pass", first + tied_head + activations.at_work()
+        done = zero.layers_done_at_first_reduction
+        if done is not None:
+            left = activations.kept(max(0, count - done))
+            yield (
+                "when the first bucket is reduced",
+                gradients + left + once[1:] + live + filling + zero.reducing(),
+            )
+        yield "at the embedding's gradient", gradients + late + filling + zero.table_gradients()
+        yield (
+            "when the last bucket is reduced",
+            gradients + late + filling + zero.reducing() + zero.partition(),
+        )
+
+    # --- the step -----------------------------------------------------------------------------------------
+
+    def _fsdp_steps(self) -> Moments:
+        extra: Terms = ()
+        if self.job.config.memory.use_mp_opt and not states.on_host(self.job):
+            size = states.trained_shards(self.job, states.shard_ranks(self.job)).all
+            extra = (Term("gradients in float32", 4 * size, f"4 B × {size:,}", states.MASTERS),)
+        yield "while the optimizer steps", self.gradients + extra
+
+    def _zero_steps(self, zero: Zero) -> Moments:
+        gradients = {1: zero.partition(), 2: self.gradients, 3: ()}[zero.stage]
+        left_over = zero.filling() if zero.stage == 1 and zero.ranks > 1 else ()
+        yield "while the gradient's norm is taken", gradients + left_over + zero.norm()
+        yield "while the optimizer steps", gradients + zero.step_copies()
 
 
-def _worst(phase: str, batch: Batch, held: Terms, moments: dict[str, Terms]) -> PhaseMemory:
+def _layers(count: int) -> Iterator[tuple[int, str]]:
+    """Layers whose backward pass may be the worst: how many are left with it, and what it is called."""
+    yield count, "the last layer's"
+    if count > 1:
+        yield count - 1, "the last but one layer's"
+        yield 1, "the first layer's"
+
+
+def _worst(phase: str, batch: Batch, held: Terms, moments: Moments) -> PhaseMemory:
     """The moment that takes most, beside what is held in all of them."""
-    moment = max(moments, key=lambda name: sum(term.bytes for term in moments[name]))
-    return PhaseMemory(phase, f"{moment}, {batch.words}", held + moments[moment])
+    moment, terms = max(moments, key=_size)
+    return PhaseMemory(phase, f"{moment}, {batch.words}", held + terms)
+
+
+def _size(moment: tuple[str, Terms]) -> int:
+    return sum(term.bytes for term in moment[1])

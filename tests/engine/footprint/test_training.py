@@ -1,5 +1,6 @@
 """The memory model of the training side: what it must never do, whatever the numbers."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 def test_more_ranks_never_need_more_each(strategy: str) -> None:
     sections = {"batch": {"train_batch_size": 1024, "rollout_batch_size": 1024}, **STRATEGIES[strategy]}
     phases = [bytes_of(job(ranks, **sections)) for ranks in (2, 8, 64, 512)]
-    for few, many in zip(phases, phases[1:], strict=False):
+    for few, many in pairwise(phases):
         assert all(many[phase] <= few[phase] for phase in few)
 
 
