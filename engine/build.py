@@ -23,6 +23,7 @@ from engine.experience_maker import ExperienceMaker
 from engine.findings import raise_errors, render
 from engine.models.actor import Actor
 from engine.models.compile import compile_layers
+from engine.models.load_once import Loaded, load_once
 from engine.models.loading import ModelSource, load_source, recompute_activations
 from engine.models.lora import add_adapters
 from engine.recorder import Recorder
@@ -133,22 +134,30 @@ def _held_out_prompts(config: RunConfig, source: ModelSource) -> list[Prompt]:
 def build_models(config: RunConfig, source: ModelSource, strategy: Strategy, plan: Plan) -> Models:
     """Actor, reference model and optimizer, sharded and in their places. Collective."""
     lora = config.model.lora_rank > 0
-    model = source.load(strategy.compute_dtype if lora else torch.float32)
+    loaded = _load(source, strategy.compute_dtype if lora else torch.float32, strategy, trainable=True)
+    model = loaded.model
     if config.memory.gradient_checkpointing:
         recompute_activations(model)
     n_parameters = sum(p.numel() for p in model.parameters())
     actor = _actor(config, model, strategy)
     if lora:
         add_adapters(model, config.model, base=source.name, seed=config.run.seed)
-    strategy.prepare_model(actor, trainable=True)
+    strategy.prepare_model(actor, trainable=True, from_rank_0=not loaded.whole)
     reference = None
     if config.algorithm.init_kl_coef > 0 and not lora:
-        reference = _actor(config, source.load(strategy.compute_dtype), strategy)
-        strategy.prepare_model(reference, trainable=False)
+        loaded = _load(source, strategy.compute_dtype, strategy, trainable=False)
+        reference = _actor(config, loaded.model, strategy)
+        strategy.prepare_model(reference, trainable=False, from_rank_0=not loaded.whole)
     optimizer = strategy.make_optimizer(actor, lr=config.optim.actor_learning_rate)
     strategy.maybe_offload_optimizer(optimizer)  # masters of `use_mp_opt` are states from the start
     scheduler = make_scheduler(optimizer, config.optim, plan.total_steps)
     return Models(actor, reference, optimizer, scheduler, source.pad_token_id, n_parameters)
+
+
+def _load(source: ModelSource, dtype: torch.dtype, strategy: Strategy, *, trainable: bool) -> Loaded:
+    if strategy.fills_from_rank_0(trainable=trainable):
+        return load_once(source, dtype, strategy)
+    return Loaded(source.load(dtype), whole=True)
 
 
 def _actor(config: RunConfig, model: Any, strategy: Strategy) -> Actor:

@@ -1,5 +1,6 @@
 """Finds the pretrained model: its folder, tokenizer and end tokens; loads as many copies as a run needs."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.initialization import no_init_weights
 from transformers.utils.logging import disable_progress_bar
 
 from engine.config.sections import RunConfig
@@ -52,6 +54,21 @@ class ModelSource:
             raise FindingsError([_not_loadable(self.name, error)]) from error
         if info["missing_keys"]:  # transformers would go on with random weights in their place
             raise FindingsError([_missing_weights(self.name, sorted(info["missing_keys"]))])
+        return model
+
+    def outline(self, dtype: torch.dtype) -> Any:
+        """The model as `load` makes it, on the meta device: modules and shapes, neither weights nor buffers.
+
+        Raises whatever the model's code does where it wants numbers.
+        """
+        with torch.device("meta"), no_init_weights():
+            model = AutoModelForCausalLM.from_config(
+                copy.deepcopy(self.config),  # which it changes
+                dtype=dtype,
+                trust_remote_code=self.trust_remote_code,
+                attn_implementation=self.attention.name,
+            )
+        model.tie_weights()
         return model
 
     def save_assets(self, folder: Path) -> None:

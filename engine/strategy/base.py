@@ -44,10 +44,17 @@ class Strategy(Collectives, ABC):
     # --- training -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def prepare_model(self, model: nn.Module, *, trainable: bool, shard_size: int | None = None) -> nn.Module:
+    def fills_from_rank_0(self, *, trainable: bool) -> bool:
+        """Whether `prepare_model` gives weights to ranks that have such a model on the meta device."""
+
+    @abstractmethod
+    def prepare_model(
+        self, model: nn.Module, *, trainable: bool, shard_size: int | None = None, from_rank_0: bool = False
+    ) -> nn.Module:
         """Shard `model` in place over `shard_size` neighbouring ranks (default: all), and onto the device.
 
-        Frozen parameters of a trainable model (a LoRA base) stay frozen. Returns the same module.
+        Frozen parameters of a trainable model (a LoRA base) stay frozen. `from_rank_0`: the weights are those
+        of rank 0, the others need not have any; see `fills_from_rank_0`. Returns the same module.
         """
 
     @abstractmethod

@@ -31,11 +31,17 @@ class DeepSpeedStrategy(Strategy):
         self._engines: dict[nn.Module, ZeroEngine] = {}
         self._sharded = FullySharded(config, self.device, self.world_size)
 
-    def prepare_model(self, model: nn.Module, *, trainable: bool, shard_size: int | None = None) -> nn.Module:
+    def fills_from_rank_0(self, *, trainable: bool) -> bool:
+        """See `Strategy`. DeepSpeed makes masters of whole parameters, on every rank."""
+        return not trainable and self.world_size > 1
+
+    def prepare_model(
+        self, model: nn.Module, *, trainable: bool, shard_size: int | None = None, from_rank_0: bool = False
+    ) -> nn.Module:
         """See `Strategy`. A trainable model stays in host memory until its optimizer is made."""
         if trainable:
             return model.train()
-        self._sharded.freeze(model, shard_size)
+        self._sharded.freeze(model, shard_size, from_rank_0=from_rank_0)
         self.maybe_offload_model(model)
         return model
 

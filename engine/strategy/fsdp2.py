@@ -32,15 +32,20 @@ class FSDP2Strategy(Strategy):
         super().__init__(config)
         self._sharded = FullySharded(config, self.device, self.world_size)
 
-    def prepare_model(self, model: nn.Module, *, trainable: bool, shard_size: int | None = None) -> nn.Module:
+    def fills_from_rank_0(self, *, trainable: bool) -> bool:
+        return self.world_size > 1
+
+    def prepare_model(
+        self, model: nn.Module, *, trainable: bool, shard_size: int | None = None, from_rank_0: bool = False
+    ) -> nn.Module:
         if not trainable:
-            self._sharded.freeze(model, shard_size)
+            self._sharded.freeze(model, shard_size, from_rank_0=from_rank_0)
             self.maybe_offload_model(model)
             return model
         model.train()
         if self.config.memory.use_mp_opt:
             model.to(self.compute_dtype)
-        self._sharded.shard(model, trainable=True, shard_size=shard_size)
+        self._sharded.shard(model, trainable=True, shard_size=shard_size, from_rank_0=from_rank_0)
         return model
 
     def make_optimizer(self, model: nn.Module, *, lr: float) -> Optimizer:
