@@ -84,6 +84,6 @@ def _invalid(cause: str) -> Finding:
             Fix(
                 "write a number and M or B, such as 0.5B, 7B, 32B or 30B-A3B", command="rft plan --params 7B"
             ),
-            Fix("or name a model", command="rft plan --model Qwen/Qwen2.5-7B"),
+            Fix("or name a model", command="rft plan --pretrain Qwen/Qwen2.5-7B"),
         ),
     )
