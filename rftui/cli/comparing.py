@@ -54,7 +54,9 @@ def _plan(name: str, overrides: Sequence[Layer], subject: Subject, runs_dir: Pat
 
 
 def _table(names: tuple[str, str], plans: Sequence[Plan]) -> Table:
-    table = Table("", *names, box=None, padding=(0, 3, 0, 0), show_edge=False)
+    table = Table("", box=None, padding=(0, 3, 0, 0), show_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
 
     def row(label: str, tell: Callable[[Plan], str]) -> None:
         told = [tell(plan) for plan in plans]

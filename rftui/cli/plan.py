@@ -24,9 +24,9 @@ def plan(
     gpus: Annotated[
         str | None, typer.Option("--gpus", metavar="8xA100-80", help="Plan for these; default: this machine.")
     ] = None,
-    nodes: Annotated[int, typer.Option("--nodes", help="Machines with --gpus each.")] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines with --gpus each.")] = 1,
     host_memory: Annotated[
-        float | None, typer.Option("--host-memory", metavar="GB", help="RAM of one machine.")
+        float | None, typer.Option("--host-memory", min=1, metavar="GB", help="RAM of one machine.")
     ] = None,
     params: Annotated[
         str | None, typer.Option("--params", metavar="7B", help="A typical model of this size.")
@@ -39,13 +39,15 @@ def plan(
         typer.Option("--compare", metavar="A B", help="Two presets, YAML files or runs, side by side."),
     ] = None,
     response_len: Annotated[
-        float | None, typer.Option("--response-len", metavar="TOKENS", help="Mean length of responses.")
+        float | None,
+        typer.Option("--response-len", min=1, metavar="TOKENS", help="Mean length of responses."),
     ] = None,
     dataset_size: Annotated[
-        int | None, typer.Option("--dataset-size", metavar="N", help="Number of training prompts.")
+        int | None, typer.Option("--dataset-size", min=1, metavar="N", help="Number of training prompts.")
     ] = None,
     price: Annotated[
-        float | None, typer.Option("--price", metavar="USD", help="Of one GPU and hour; tells the cost.")
+        float | None,
+        typer.Option("--price", min=0, metavar="USD", help="Of one GPU and hour; tells the cost."),
     ] = None,
     simulate: Annotated[
         int | None,
@@ -84,6 +86,11 @@ def plan(
     found = planned([*preset_layers(*named), *overrides], subject, as_is=as_is)
     if write is not None:
         write_preset(found, write, *named)
+    if not as_json:
+        from rftui.cli.planned import show_plan, show_simulation
+
+        show_plan(found, price)
+        print_findings(found.findings)
     simulated = None if simulate is None else simulation.simulate(found, simulate)
     agreed = simulation.agreements(found, simulate, simulated) if simulate and simulated else []
     if as_json:
@@ -94,11 +101,6 @@ def plan(
                 "agreement": [a._asdict() | {"agrees": a.agrees} for a in agreed],
             }
         typer.echo(msgspec.json.encode(values).decode())
-    else:
-        from rftui.cli.planned import show_plan, show_simulation
-
-        show_plan(found, price)
-        print_findings(found.findings)
-        if simulate is not None:
-            show_simulation(simulate, agreed)
+    elif simulate is not None:
+        show_simulation(simulate, agreed)
     raise typer.Exit(EXIT_OK if found.fits else EXIT_UNFIT)

@@ -81,6 +81,9 @@ def ask(layers: Sequence[Layer], subject: Subject) -> tuple[Request, tuple[Findi
     shape = problems.attempt(lambda: _shape(resolved.config, subject))
     place = problems.attempt(lambda: _place(resolved.config, subject, problems))
     lengths, length_words = _lengths(resolved.config, subject)
+    cap = batch.generate_max_len(resolved.config)
+    if subject.response_len and subject.response_len > cap > 0:
+        problems.errors.append(_too_long(subject.response_len, cap))
     if problems.errors or shape is None or place is None:
         raise FindingsError(problems.errors)
     request = Request(
@@ -152,6 +155,12 @@ def _place(config: RunConfig, subject: Subject, problems: _Problems) -> Place:
             [Finding("env.too-few-gpus", "error", cause, fixes=(fix,), param="parallel.nproc")]
         )
     return replace(place, ranks=nproc * subject.nodes, ranks_per_node=nproc, island=min(place.island, nproc))
+
+
+def _too_long(response: float, cap: int) -> Finding:
+    cause = f"responses of {response:g} tokens on average are longer than the longest, {cap}."
+    fixes = (Fix(f"say at most {cap}", command=f"--response-len {cap}"), Fix("or raise generate_max_len"))
+    return Finding("plan.response-too-long", "error", cause, fixes=fixes)
 
 
 def _lengths(config: RunConfig, subject: Subject) -> tuple[Lengths, str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from engine.config.choices import installed
 from engine.config.load import Resolved
 from engine.findings import Finding, Fix
 from engine.footprint.speed import estimate
@@ -12,6 +13,7 @@ from rftui.plan.layouts import Values
 from rftui.plan.request import Request
 from rftui.plan.result import Plan, RunnerUp
 from rftui.plan.search import search
+from rftui.plan.words import gb
 
 SOURCE = "planner"
 
@@ -66,8 +68,8 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
         chosen=values,
         given=given_values(resolved.config, request.resolved.sources),
         reasons=_in_order(reasons),
-        findings=(*request.findings(best.job.config), *_beyond_island(request)),
-        assumptions=request.assumptions,
+        findings=(*request.findings(best.job.config), *_beyond_island(request), *_disk(request, best)),
+        assumptions=(*request.assumptions, *_assumed_strategy(request, best)),
         dataset_size=request.dataset_size,
         corrected=measured.words if measured else "",
     )
@@ -91,6 +93,24 @@ def _beyond_island(request: Request) -> list[Finding]:
     cause = f"engine_tp_size = {size} reaches beyond {beyond}: every layer waits for the slow link twice."
     fixes = (Fix(f"set engine_tp_size to {island}", set={TP: island}),)
     return [Finding("plan.tp-beyond-link", "warning", cause, fixes=fixes, param=TP)]
+
+
+def _disk(request: Request, best: Candidate) -> list[Finding]:
+    """Checkpoints that will not all have room, where the disk is known."""
+    needed, free = best.footprint.disk_bytes, request.place.disk_free
+    if free is None or needed <= free:
+        return []
+    keep = request.resolved.config.checkpoint.max_ckpt_num
+    cause = f"checkpoints will take {gb(needed)} of disk, and {gb(free)} are free."
+    fixes = [Fix("write them to another disk with --save-path")]
+    if fewer := int(keep * free / needed):
+        fixes.insert(0, Fix(f"keep {fewer}", set={"checkpoint.max_ckpt_num": fewer}))
+    return [Finding("plan.disk", "warning", cause, fixes=tuple(fixes), param="checkpoint.max_ckpt_num")]
+
+
+def _assumed_strategy(request: Request, best: Candidate) -> list[str]:
+    assumed = request.described and best.job.strategy == "deepspeed" and not installed("deepspeed")
+    return ["DeepSpeed is installed on the described machine"] if assumed else []
 
 
 def _runner_up(best: Candidate, other: Candidate) -> RunnerUp:

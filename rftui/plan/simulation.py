@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.config.load import dump_resolved
-from engine.findings import EXIT_RUN_FAILED, Finding, FindingsError, Fix
+from engine.findings import EXIT_BAD_INPUT, EXIT_RUN_FAILED, EXIT_UNFIT, Finding, FindingsError, Fix
 from engine.footprint.job import Job
 from engine.footprint.training import training_phases
 from rftui.plan.result import Plan
@@ -54,8 +54,12 @@ def simulate(plan: Plan, ranks: int) -> dict[str, Any]:
         config.write_text(dump_resolved(plan.resolved), encoding="utf-8")
         argv = [sys.executable, "-P", "-m", "engine.simulate"]
         argv += ["--config", str(config), "--world", str(ranks), "--json"]
+        argv += ["--like", plan.job.place.device.kind]
         done = subprocess.run(argv, capture_output=True, text=True)
-    if done.returncode != 0 or not done.stdout.strip():
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    if done.returncode in (EXIT_BAD_INPUT, EXIT_UNFIT) and last.startswith("["):
+        raise FindingsError(msgspec.json.decode(last, type=tuple[Finding, ...]), done.returncode)
+    if done.returncode != 0 or not last:
         finding = Finding(
             id="plan.simulation-failed",
             severity="error",
@@ -64,4 +68,4 @@ def simulate(plan: Plan, ranks: int) -> dict[str, Any]:
             fixes=(Fix("plan without --simulate"),),
         )
         raise FindingsError([finding], EXIT_RUN_FAILED)
-    return dict(msgspec.json.decode(done.stdout.strip().splitlines()[-1]))
+    return dict(msgspec.json.decode(last))

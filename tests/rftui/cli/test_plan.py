@@ -103,6 +103,8 @@ def test_everything_wrong_is_told_at_once() -> None:
         ((*SEVEN, "--nodes", "2"), "plan.nodes-not-described"),
         ((*SEVEN, "--gpus", "lots"), "hardware.unknown-gpu"),
         (("--params", "seven", *A100), "model.size-invalid"),
+        ((*SEVEN, *A100, "--response-len", "5000"), "plan.response-too-long"),
+        ((*SEVEN, *A100, "--max-len", "10", "--prompt-max-len", "20"), "rollout.no-room-for-response"),
     ],
 )
 def test_bad_input_is_a_finding(args: tuple[str, ...], id: str) -> None:
