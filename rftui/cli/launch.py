@@ -40,7 +40,7 @@ def launch(
     What trades memory for speed and is not given is planned for this machine.
     """
     folder = runs_folder(runs_dir)
-    hardware = detect()
+    hardware = detect(folder=folder)
     overrides = override_layers(context.args, sets)
     prepared = prepare_new(preset, overrides, runs_dir=folder, name=name, hardware=hardware, as_is=as_is)
     if dry_run:

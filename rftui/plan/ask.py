@@ -19,6 +19,7 @@ from engine.footprint.speed import Lengths
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.request import Request
 from rftui.plan.result import Plan
+from rftui.runs.rundir import default_runs_dir
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ def _place(config: RunConfig, subject: Subject, problems: _Problems) -> Place:
             fix = Fix("describe one of them", command=f"--gpus 8xH100 --nodes {subject.nodes}")
             cause = f"{subject.nodes} machines cannot be looked at from one of them."
             raise FindingsError([Finding("plan.nodes-not-described", "error", cause, fixes=(fix,))])
-        place, found = detected_place(detect(), nproc)
+        place, found = detected_place(detect(folder=default_runs_dir()), nproc)
         problems.sort(found)
         return replace(place, host_memory=subject.host_memory) if subject.host_memory else place
     place = described_place(subject.gpus, subject.nodes, subject.host_memory)
