@@ -10,18 +10,13 @@ from engine.footprint.speed import Times, estimate
 from engine.footprint.terms import Footprint
 from rftui.plan.fit import Candidate
 from rftui.plan.knobs import (
-    ADAM,
     BUDGET,
-    CPU,
     FSDP,
-    FUSED,
     MICRO,
     MICRO_ROLLOUT,
     PACKING,
-    RECOMPUTE,
     REFERENCE,
     SHARD,
-    SLEEP,
     STAGE,
     TP,
     UTIL,
@@ -67,22 +62,17 @@ class _Why:
             SHARD: self._shard,
             TP: self._tensor_parallel,
             UTIL: self._share,
-            SLEEP: self._sleep,
             MICRO: lambda: self._size(MICRO, "update", 2 * self.job.config.batch.micro_train_batch_size),
             BUDGET: self._budget,
             MICRO_ROLLOUT: lambda: self._size(
                 MICRO_ROLLOUT, "logprob", 2 * self.job.config.batch.micro_rollout_batch_size
             ),
             PACKING: lambda: f"no padding: sequences of {self.job.shape.family} stay apart in one row",
-            RECOMPUTE: lambda: self._switch(RECOMPUTE),
-            FUSED: lambda: self._switch(FUSED),
             REFERENCE: self._reference,
-            ADAM: lambda: self._switch(ADAM),
-            CPU: lambda: self._switch(CPU),
         }
 
     def __call__(self, key: str) -> str:
-        return self.tell[key]()
+        return self.tell[key]() if key in self.tell else self._switch(key)
 
     def _without(self, values: dict[str, Any]) -> str:
         """What other values would lead to."""
@@ -148,9 +138,6 @@ class _Why:
         else:
             cache = f"a cache for {held} of {wanted} responses at their longest, the most that fits"
         return f"{gb(engine)} for weights and {cache}"
-
-    def _sleep(self) -> str:
-        return self._switch(SLEEP)
 
     def _size(self, key: str, phase: str, larger: int) -> str:
         return f"{phase} needs {gb(self._bytes(phase))}; {self._with(key, larger)}"

@@ -23,9 +23,8 @@ UNUSUAL: dict[tuple[str, Any], float] = {
 is one more thing that can go wrong (a library, host memory, a device with nothing to spare)."""
 PER_TP = 0.02
 """The same for each rank that joins a replica: replicas answer independently, tensor parallel ranks wait."""
-
-
 SLOWER = (FUSED, REFERENCE, ADAM, CPU)
+"""Switches that save memory, never time."""
 MINOR = (FUSED, REFERENCE, SHARD)
 """Plans that differ in no more than these are no alternatives to each other."""
 
@@ -80,12 +79,12 @@ def _key(layout: Values, besides: tuple[str, ...]) -> Key:
 
 def _weight(layout: Values) -> float:
     """What a plan's time is multiplied by: more than 1 for unusual choices."""
-    unusual = sum(UNUSUAL.get((key, value), 0.0) for key, value in layout.items() if value in (True, False))
+    unusual = sum(UNUSUAL.get(choice, 0.0) for choice in layout.items())
     return 1 + unusual + PER_TP * (layout.get(TP, 1) - 1)
 
 
 class _Promised:
-    """Seconds below which layouts do not come: offloads and the fused head never save time by themselves."""
+    """Seconds below which layouts do not come: those of the same one without what only saves memory."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
