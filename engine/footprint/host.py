@@ -49,9 +49,9 @@ def host_terms(job: Job, peak: int) -> Terms:
 def _loading(job: Job) -> Terms:
     """Per rank, while models are loaded: under DeepSpeed the policy waits beside the reference model."""
     policy = load.policy_copies(job)
-    if job.strategy == "fsdp2" or job.config.algorithm.init_kl_coef == 0 or job.config.model.lora_rank:
+    if job.strategy == "fsdp2":
         return policy
-    with_reference = (policy[0], load.reference_copy(job))
+    with_reference = policy[:1] + load.reference_copy(job)
     return max(policy, with_reference, key=lambda terms: sum(term.bytes for term in terms))
 
 
@@ -60,13 +60,17 @@ def _training(job: Job) -> Terms:
 
 
 def _saving(job: Job) -> Terms:
-    """Per rank: DeepSpeed's tensors are put together, and cut into rows in host memory."""
-    held = _training(job)
-    if job.strategy == "deepspeed":
-        size = 12 * divided(trained(job), job.place.ranks)
-        source = "engine/strategy/zero_state.py"
-        held += (Term("checkpoint", size, f"12 B × {trained(job):,} / {job.place.ranks} ranks", source),)
-    return held
+    """Per rank, while a checkpoint is written."""
+    rows = (checkpoint_rows(job),) if job.strategy == "deepspeed" else ()
+    return _training(job) + rows
+
+
+def checkpoint_rows(job: Job) -> Term:
+    """DeepSpeed's masters and moments, put together whole one by one: of each a rank keeps its rows."""
+    ranks = job.place.ranks
+    formula = f"12 B × {trained(job):,} / {ranks} ranks"
+    size = 12 * divided(trained(job), ranks)
+    return Term("checkpoint", size, formula, "engine/strategy/zero_state.py")
 
 
 def _exported(job: Job) -> Term:

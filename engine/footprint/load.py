@@ -5,7 +5,8 @@ from engine.footprint.rollout import EngineStates, trainer_at_start
 from engine.footprint.states import divided, shard_ranks, sharded
 from engine.footprint.terms import Term
 
-Moments = dict[str, tuple[Term, ...]]
+Terms = tuple[Term, ...]
+Moments = dict[str, Terms]
 
 
 def load_moments(job: Job, engine: EngineStates) -> Moments:
@@ -14,8 +15,7 @@ def load_moments(job: Job, engine: EngineStates) -> Moments:
     moments = {_engine_start_words(job): held + engine.starting}
     if job.place.on_cpu:
         moments["as the policy is loaded and sharded"] = policy_copies(job) + _shard(job)
-        if job.config.algorithm.init_kl_coef > 0 and not job.config.model.lora_rank:
-            moments["as the reference model is loaded"] = (*held, reference_copy(job))
+        moments["as the reference model is loaded"] = held + reference_copy(job)
     return moments
 
 
@@ -27,37 +27,38 @@ def _engine_start_words(job: Job) -> str:
     return f"as the engine starts, whose share ({share:g} of the {of}) must be free"
 
 
-def policy_copies(job: Job) -> tuple[Term, ...]:
-    """What a rank holds in host memory while it loads the policy: each one the whole model.
+def policy_copies(job: Job) -> Terms:
+    """What a rank takes of host memory to load the policy, which is whole on each of them.
 
-    Trained weights come in float32; DeepSpeed keeps these until its masters are made, beside the parameters
+    What is trained comes in float32; DeepSpeed keeps that until its masters are made, beside the parameters
     in bfloat16.
     """
     params, lora = job.shape.params, job.config.model.lora_rank > 0
-    each = job.compute_bytes if lora else 4
-    terms = [
-        Term("loaded policy", each * params, f"{each} B × {params:,}, whole on every rank", "engine/build.py")
-    ]
-    if job.strategy == "deepspeed" and job.config.model.bf16 and not lora:
-        terms.append(
-            Term(
-                "policy in bfloat16",
-                2 * params,
-                f"2 B × {params:,}, beside the float32 values until masters are made",
-                "engine/strategy/zero_engine.py",
-            )
-        )
-    return tuple(terms)
+    if lora or job.strategy == "fsdp2" or not job.config.model.bf16:
+        return _copy("loaded policy", job.compute_bytes if lora else 4, params)
+    formula = f"2 B × {params:,}, beside the float32 values until masters are made"
+    converted = Term("policy in bfloat16", 2 * params, formula, "engine/strategy/zero_engine.py")
+    return (*_copy("loaded policy", 4, params), converted)
 
 
-def reference_copy(job: Job) -> Term:
-    """The reference model whole in host memory, on its way to the device."""
-    params = job.shape.params
-    formula = f"{job.compute_bytes} B × {params:,}, whole on every rank"
-    return Term("loaded reference model", job.compute_bytes * params, formula, "engine/build.py")
+def reference_copy(job: Job) -> Terms:
+    """The same for the reference model, on its way to the device."""
+    if job.config.algorithm.init_kl_coef == 0 or job.config.model.lora_rank:
+        return ()
+    return _copy("loaded reference model", job.compute_bytes, job.shape.params)
 
 
-def _shard(job: Job) -> tuple[Term, ...]:
+def _copy(name: str, number: int, params: int) -> Terms:
+    """Weights in bfloat16, as models are published, stay mapped to their file: pages that all ranks share.
+
+    Measured: loading them takes 0.05 B of a rank's own memory per parameter in bfloat16, 4.04 B in float32.
+    """
+    if number == 2:
+        return ()
+    return (Term(name, number * params, f"{number} B × {params:,}, whole on every rank", "engine/build.py"),)
+
+
+def _shard(job: Job) -> Terms:
     """Shards that are cut while the whole is still there."""
     n = shard_ranks(job)
     if job.strategy == "deepspeed" or not sharded(job) or n == 1:

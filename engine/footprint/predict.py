@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from engine.footprint.constants import process_terms
 from engine.footprint.disk import disk_terms
-from engine.footprint.host import host_terms
+from engine.footprint.host import checkpoint_rows, host_terms
 from engine.footprint.job import Job
 from engine.footprint.load import load_moments
 from engine.footprint.margin import Measured, margin_terms
@@ -73,5 +73,7 @@ def _checkpoint(job: Job, engine: EngineStates) -> dict[str, Terms]:
     elements = job.shape.vocab * job.shape.hidden
     each = job.compute_bytes if frozen(job) else 4
     source = "engine/checkpoint/access.py" if job.strategy == "fsdp2" else "engine/strategy/zero_state.py"
-    whole = Term("largest weight, whole", each * elements, f"{each} B × {elements:,}", source)
-    return {"as the largest weight is whole": (*held, whole)}
+    held += (Term("largest weight, whole", each * elements, f"{each} B × {elements:,}", source),)
+    if job.place.on_cpu and job.strategy == "deepspeed":
+        held += (checkpoint_rows(job),)
+    return {"as the largest weight is whole": held}

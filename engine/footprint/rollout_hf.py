@@ -9,8 +9,6 @@ SLACK_COLUMNS = 64
 """`engine.rollout.hf.SLACK_COLUMNS`."""
 LEAN = ("llama", "qwen2", "qwen3")
 """Families that decode without their own modules, of `engine.rollout.lean`."""
-SAMPLING_BYTES = 16
-"""Per row and vocabulary entry, beside logits: float32, at temperature, log-probabilities, probabilities."""
 ROW_BYTES = 12
 """Per row and column: a token and its log-probability."""
 HF = "engine/rollout/hf.py, kv.py, sampling.py"
@@ -54,25 +52,46 @@ def prompts_cache(job: Job) -> Term:
 
 
 def activations(job: Job) -> Term:
-    """The larger of a prefill's temporaries and of a decode step with its logits."""
+    """The temporaries of a prefill, of attention in a decode step, or of sampling: whichever are most."""
+    return max(_prefill(job), _repeated(job), _sampling(job), key=lambda term: term.bytes)
+
+
+def _prefill(job: Job) -> Term:
+    shape, number, width = job.shape, job.compute_bytes, widest_mlp(job.shape)
+    tokens = prefilled(job) * job.config.rollout.prompt_max_len
+    each = number * (3 * width + 4 * shape.hidden)
+    formula = f"prefill, {tokens:,} tokens × {number} B × (3 × {width:,} + 4 × {shape.hidden:,})"
+    return Term("engine activations", tokens * each, formula, "engine/rollout/prefill.py", "torch")
+
+
+def _repeated(job: Job) -> Term:
+    """transformers repeats a layer's keys and values for all heads where rows are padded."""
     shape, number = job.shape, job.compute_bytes
-    width = widest_mlp(shape)
-    per_token = number * (3 * width + 4 * shape.hidden)
-    prefill = prefilled(job) * job.config.rollout.prompt_max_len * per_token
-    decode = rows(job) * (per_token + shape.vocab * (number + SAMPLING_BYTES))
-    words = (
-        f"{rows(job)} rows × {shape.vocab:,} entries × ({number} + {SAMPLING_BYTES}) B of logits and sampling"
-    )
-    if shape.family not in LEAN:
-        repeated = 2 * rows(job) * columns(job) * shape.heads * shape.head_dim * number
-        decode += repeated
-        words += f" + {repeated / 1e6:.0f} MB of one layer's keys and values repeated for all heads"
-    if prefill > decode:
-        words = (
-            f"{prefilled(job)} prompts × {job.config.rollout.prompt_max_len:,} tokens × {number} B × "
-            f"(3 × {width:,} + 4 × {shape.hidden:,}), one layer's temporaries"
-        )
-    return Term("engine activations", max(prefill, decode), words, HF, "torch")
+    if shape.family in LEAN or shape.heads == shape.kv_heads:
+        size = rows(job) * number * (3 * widest_mlp(shape) + 4 * shape.hidden)
+        return Term("engine activations", size, f"decode step, {rows(job)} rows", HF, "torch")
+    elements = 2 * rows(job) * columns(job) * shape.heads * shape.head_dim
+    formula = f"keys and values of a layer for all heads, {number} B × {elements:,}"
+    return Term("engine activations", elements * number, formula, HF, "torch")
+
+
+def _sampling(job: Job) -> Term:
+    each, entries = sampling_bytes(job), rows(job) * job.shape.vocab
+    formula = f"sampling, {rows(job)} rows × {job.shape.vocab:,} entries × {each} B"
+    return Term("engine activations", each * entries, formula, "engine/rollout/sampling.py", "torch")
+
+
+def sampling_bytes(job: Job) -> int:
+    """Per row and vocabulary entry, at worst: where the nucleus is so wide that all entries are sorted.
+
+    Logits as the model gives them; their float32 copy; log-probabilities; without end tokens; probabilities;
+    then their sum, or sorted with indices, kept ones, their sum.
+    """
+    rollout = job.config.rollout
+    copied = 4 if job.compute_bytes < 4 or rollout.temperature not in (0, 1) else 0
+    forbidden = 4 if rollout.generate_min_len > 0 else 0
+    filtered = rollout.top_p < 1 and not 0 < rollout.top_k < job.shape.vocab
+    return job.compute_bytes + copied + 4 + forbidden + 4 + (4 + 8 + 1 + 4 + 4 if filtered else 4)
 
 
 def prefilled(job: Job) -> int:

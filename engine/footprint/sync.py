@@ -1,77 +1,101 @@
 """What the weight sync takes for a moment: a bucket of whole weights, and what the engine makes of them."""
 
+from typing import NamedTuple
+
 from engine.footprint.job import Job
-from engine.footprint.rollout_vllm import weight_bytes
 from engine.footprint.states import sharded, stage
 from engine.footprint.terms import Term
 
 MIB = 1024**2
 SHARDING = "engine/sharding.py"
 
-
-def sync_terms(job: Job) -> tuple[Term, ...]:
-    """The temporaries of the sync at its worst, while the largest weights pass."""
-    return tuple(term for term in (_gathered(job), _assembled(job), _adapters(job), _reloaded(job)) if term)
+Terms = tuple[Term, ...]
 
 
-def largest_tensor(job: Job) -> int:
-    """Elements of the largest parameter: the embedding, an MLP's matrix, or all experts of a layer."""
+class Module(NamedTuple):
+    """A module of the engine, and the numbers of elements of the weights that it is made of."""
+
+    name: str
+    weights: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return sum(self.weights)
+
+
+def sync_terms(job: Job) -> Terms:
+    """The temporaries of the sync at its worst moment."""
+    moments = [_passing(job, module) for module in modules(job)]
+    if _gathers(job):
+        moments.append(_gathering(job))
+    return max(moments, key=lambda terms: sum(term.bytes for term in terms)) + _adapters(job)
+
+
+def modules(job: Job) -> tuple[Module, ...]:
+    """The largest modules of a model, one of each kind."""
     shape = job.shape
-    mlp = shape.hidden * shape.mlp * (2 if shape.fused else 1)
-    experts = 2 * shape.experts.count * shape.experts.width * shape.hidden if shape.experts else 0
-    return max(shape.vocab * shape.hidden, mlp, experts)
+    matrix = shape.hidden * shape.mlp
+    kinds = [
+        Module("embedding", (shape.vocab * shape.hidden,)),
+        Module("gate and up projection", (2 * matrix,) if shape.fused else (matrix, matrix)),
+    ]
+    if shape.experts:
+        each = shape.experts.count * shape.experts.width * shape.hidden
+        kinds.append(Module("experts of a layer", (2 * each, each)))
+    return tuple(kinds)
 
 
-def largest_module(job: Job) -> int:
-    """Elements of the engine's largest module: embedding, gate and up together, all experts of a layer."""
-    shape = job.shape
-    experts = 3 * shape.experts.count * shape.experts.width * shape.hidden if shape.experts else 0
-    return max(shape.vocab * shape.hidden, 2 * shape.hidden * shape.mlp, experts)
+def _gathers(job: Job) -> bool:
+    return stage(job) == 3 if job.strategy == "deepspeed" else sharded(job)
 
 
-def _gathered(job: Job) -> Term | None:
-    if job.strategy == "deepspeed" and stage(job) < 3:
-        return None
-    if job.strategy == "fsdp2" and not sharded(job):
-        return None
-    bucket = job.config.rollout.sync_bucket_mb * MIB
-    model, largest = job.compute_bytes * job.shape.params, job.compute_bytes * largest_tensor(job)
-    size = max(min(bucket, model), largest)
-    what = "the largest weight" if largest >= bucket else "sync_bucket_mb" if bucket <= model else "the model"
-    formula = f"{what}, {size / 1e6:.0f} MB"
+def _bucket(job: Job) -> int:
+    """Bytes of a bucket of weights that are smaller than one."""
+    return min(job.config.rollout.sync_bucket_mb * MIB, job.compute_bytes * job.shape.params)
+
+
+def _gathering(job: Job) -> Terms:
+    """A bucket, or a weight larger than one, and the shard that goes out."""
+    largest = job.compute_bytes * max(max(module.weights) for module in modules(job))
+    size, ranks = max(_bucket(job), largest), 1 if job.strategy == "deepspeed" else job.shard_ranks
+    what = "the largest weight" if size == largest else "sync_bucket_mb"
+    whole = Term("gathered weights", size, f"{what}, {size / 1e6:.0f} MB", SHARDING)
     if job.strategy == "deepspeed":
-        return Term("gathered bucket", size, formula, "engine/strategy/deepspeed.py")
-    ranks = job.shard_ranks
-    return Term("gathered bucket", size + size // ranks, f"{formula}, and a shard of it, 1/{ranks}", SHARDING)
+        return (whole,)
+    return (whole, Term("shards that go out", size // ranks, f"1/{ranks} of it", SHARDING))
 
 
-def _assembled(job: Job) -> Term | None:
-    """Shards lie apart in a bucket: whole tensors are copies, which vLLM holds until it has a module's."""
-    if job.strategy == "deepspeed" or not sharded(job):
-        return None
-    module = largest_module(job) if job.engine == "vllm" else largest_tensor(job)
-    what = "largest module of the engine" if job.engine == "vllm" else "largest weight"
-    formula = f"{job.compute_bytes} B × {module:,} of the {what}"
-    return Term("assembled weights", job.compute_bytes * module, formula, SHARDING)
+def _passing(job: Job, module: Module) -> Terms:
+    """As the last weight of a module has come: vLLM holds them all until then, and makes the module anew."""
+    number, tp = job.compute_bytes, job.config.rollout.engine_tp_size
+    terms: Terms = ()
+    held = sum(module.weights) if job.engine == "vllm" else max(module.weights)
+    if _gathers(job):
+        alone = number * max(module.weights) > _bucket(job)
+        size = number * held if alone else _bucket(job)
+        formula = f"{number} B × {held:,} of the {module.name}" if alone else "sync_bucket_mb"
+        terms += (Term("gathered weights", size, formula, SHARDING),)
+        if not alone and job.strategy == "fsdp2" and job.shard_ranks > 1:  # shards lie apart in a bucket
+            formula = f"{number} B × {held:,} of the {module.name}, out of shards"
+            terms += (Term("assembled weights", number * held, formula, SHARDING),)
+    if len(module.weights) > 1 and job.shape.experts and job.engine != "hf":
+        formula = f"{number} B × {module.elements:,}, one weight for each of the {module.name}"
+        terms += (
+            Term("weights of experts", number * module.elements, formula, "engine/models/weight_names.py"),
+        )
+    if job.engine == "vllm":
+        formula = f"{number} B × {module.elements:,} of the {module.name} / TP {tp}"
+        source = "vllm/model_executor/model_loader/reload"
+        terms += (Term("reloaded module", number * module.elements // tp, formula, source),)
+    if job.engine == "sglang":
+        terms += (Term("bucket for SGLang", _bucket(job), "sync_bucket_mb", "engine/rollout/sglang.py"),)
+    return terms
 
 
-def _adapters(job: Job) -> Term | None:
+def _adapters(job: Job) -> Terms:
     """Merging adapters: the product and the sum in float32, and the result."""
     if not job.config.model.lora_rank:
-        return None
+        return ()
     elements = job.shape.hidden * job.shape.mlp
     each = 8 + job.compute_bytes
-    return Term("merged adapters", each * elements, f"{each} B × {elements:,}", "engine/models/lora.py")
-
-
-def _reloaded(job: Job) -> Term | None:
-    """vLLM makes a module anew, processes it, and copies it into the one in use; SGLang gets copies."""
-    if job.engine == "hf":
-        return None
-    if job.engine == "sglang":
-        bucket = min(job.config.rollout.sync_bucket_mb * MIB, weight_bytes(job.shape, 1, job.compute_bytes))
-        return Term("bucket for SGLang", bucket, "sync_bucket_mb", "engine/rollout/sglang.py")
-    tp = job.config.rollout.engine_tp_size
-    size = job.compute_bytes * largest_module(job) // tp
-    formula = f"{job.compute_bytes} B × {largest_module(job):,} / TP {tp}"
-    return Term("reloaded module", size, formula, "vllm/model_executor/model_loader/reload")
+    return (Term("merged adapters", each * elements, f"{each} B × {elements:,}", "engine/models/lora.py"),)

@@ -1,5 +1,12 @@
 """Host memory and disk: loading, offloads, sleeping engines, checkpoints."""
 
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config
+
 from engine.footprint.predict import predict
 from engine.footprint.terms import Footprint
 from tests.engine.footprint.jobs import GB, QWEN_7B, job, place
@@ -22,14 +29,20 @@ def test_two_machines_each_load_for_their_own_ranks() -> None:
     assert host(predict(job(where=place(ranks=16)))) == host(predict(job()))
 
 
-def test_deepspeed_keeps_the_policy_while_the_reference_loads() -> None:
-    terms = host(predict(job(parallel={"zero_stage": 2})))
-    assert terms["loaded policy"] == 8 * 4 * P
+def test_deepspeed_keeps_the_float32_values_beside_its_parameters() -> None:
+    terms = host(predict(job(parallel={"zero_stage": 2}, **AWAKE)))
+    assert terms["loaded policy"] == 8 * 4 * P and terms["policy in bfloat16"] == 8 * 2 * P
     assert sum(terms.values()) - terms["processes"] == 8 * 6 * P
 
 
-def test_lora_loads_the_base_in_its_own_dtype() -> None:
-    assert host(predict(job(model={"lora_rank": 16}, **AWAKE)))["loaded policy"] == 8 * 2 * P
+def test_in_float32_deepspeed_keeps_the_policy_while_the_reference_loads() -> None:
+    terms = host(predict(job(model={"bf16": False}, parallel={"zero_stage": 2}, **AWAKE)))
+    assert terms["loaded policy"] == terms["loaded reference model"] == 8 * 4 * P
+
+
+def test_weights_as_they_are_in_the_file_take_no_memory_of_a_rank() -> None:
+    """Of LoRA the base is loaded in bfloat16: its pages are the file's."""
+    assert "loaded policy" not in host(predict(job(model={"lora_rank": 16}, **AWAKE)))
 
 
 def test_a_sleeping_engine_may_need_more_than_loading() -> None:
@@ -84,3 +97,39 @@ def test_checkpoints_of_adapters_are_small() -> None:
     disk = {term.name: term.bytes for term in predict(job(model={"lora_rank": 32})).disk}
     assert disk["checkpoints"] == 4 * 12 * 80_740_352
     assert disk["final model"] == 2 * P
+
+
+def test_loading_takes_what_is_measured(tmp_path: Path) -> None:
+    """Memory of a process that loads a model of 9 M parameters, saved in bfloat16, in either dtype."""
+    config = Qwen2Config(
+        vocab_size=20_000,
+        hidden_size=192,
+        intermediate_size=768,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        tie_word_embeddings=False,
+    )
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    params = sum(p.numel() for p in model.parameters())
+    grown = {name: int(measured(tmp_path, name)) / params for name in ("bfloat16", "float32")}
+    assert grown["bfloat16"] < 1.5  # of it the library's own work
+    assert 3.0 < grown["float32"] - grown["bfloat16"] < 5.0
+
+
+def measured(folder: Path, dtype: str) -> str:
+    """Bytes of its own that a new process has more after loading."""
+    program = (
+        "import sys, torch\n"
+        "from transformers import AutoModelForCausalLM, Qwen2ForCausalLM\n"
+        "def own():\n"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith('RssAnon')) * 1024\n"
+        "AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.bfloat16)\n"
+        "before = own()\n"
+        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=getattr(torch, sys.argv[2]))\n"
+        "print(own() - before)\n"
+    )
+    command = [sys.executable, "-c", program, str(folder), dtype]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
