@@ -6,7 +6,7 @@ from the first forward pass of an update to its backward pass.
 
 from engine.footprint.job import Job
 from engine.footprint.shards import model_shards
-from engine.footprint.states import frozen, shard_ranks, sharded, trained_shards
+from engine.footprint.states import frozen, sharded, trained_shards
 from engine.footprint.terms import Term
 
 FSDP = "engine/strategy/fully_sharded.py"
@@ -14,12 +14,15 @@ REDUCE = "torch FSDP2: foreach_reduce"
 
 
 class Buffers:
-    """What FSDP2 holds of a model beside its shards; nothing where models are not sharded."""
+    """What FSDP2 holds of a model beside its shards; nothing where models are not sharded.
+
+    Under DeepSpeed that is the reference model.
+    """
 
     def __init__(self, job: Job) -> None:
         self.number = job.compute_bytes
-        self.fsdp = job.strategy == "fsdp2" and sharded(job)
-        self.ranks = shard_ranks(job)
+        self.fsdp = sharded(job)
+        self.ranks = job.shard_ranks if self.fsdp else 1
         self.whole = model_shards(job.shape, self.ranks)
         self.adapted = bool(frozen(job))
         self.trained = trained_shards(job, self.ranks)
@@ -41,7 +44,7 @@ class Buffers:
         return self._elements("gathered layers", copies * self.number, self._layer, FSDP)
 
     def last_layer(self) -> tuple[Term, ...]:
-        """Its buffer is kept until the next layer is fetched, or the forward pass is over."""
+        """Its buffer stays to the end of a forward pass, and is fetched first for the backward pass."""
         if self.ranks == 1:
             return ()
         return self._elements("last layer's buffer", self.number, self._layer, FSDP)

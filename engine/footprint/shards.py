@@ -41,6 +41,19 @@ def model_shards(shape: ModelShape, ranks: int) -> Shards:
 
 
 @lru_cache(maxsize=1024)
+def small_params(shape: ModelShape, limit: int) -> int:
+    """Parameters in tensors of at most so many elements."""
+    kinds = [*layer_kinds(shape), (1, (*embeddings(shape), final_norm(shape)))]
+    sizes = [
+        (number, size)
+        for number, modules in kinds
+        for module in modules
+        for size in (prod(module.weight), module.bias * module.weight[0])
+    ]
+    return sum(number * size for number, size in sizes if size <= limit)
+
+
+@lru_cache(maxsize=1024)
 def adapter_shards(shape: ModelShape, rank: int, target_modules: str, ranks: int) -> Shards:
     """Of the adapters alone, which are all in decoder layers."""
     params = lora_params(shape, rank, target_modules)

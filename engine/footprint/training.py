@@ -47,13 +47,15 @@ class _Trainer:
     @property
     def resident(self) -> Terms:
         held = self.parameters + self.permanent + self.resting_reference
+        if self.zero:
+            held += self.zero.small()
         return held if states.states_travel(self.job) else held + self.optimizer
 
     def logprob(self) -> PhaseMemory:
         batch = logprob_batch(self.job)
-        held = self.resident
-        if self.reference is not self.resting_reference:
-            held += self.reference
+        held = self.parameters + self.permanent + self.reference
+        if not states.states_travel(self.job):
+            held += self.optimizer
         return _worst("logprob", batch, held, self._logprob_moments(batch))
 
     def update(self) -> PhaseMemory:
@@ -64,7 +66,7 @@ class _Trainer:
 
     def step(self) -> PhaseMemory:
         held = self.parameters + self.optimizer + self.permanent + self.resting_reference
-        moments = self._zero_steps(self.zero) if self.zero else self._fsdp_steps()
+        moments = self.zero.steps() if self.zero else self._fsdp_steps()
         moment, terms = max(moments, key=_size)
         return PhaseMemory("step", moment, held + terms)
 
@@ -73,13 +75,21 @@ class _Trainer:
     def _logprob_moments(self, batch: Batch) -> Moments:
         """A pass of the policy, or of the reference while the policy's embedding and head are whole."""
         buffers, activations = self.buffers, Activations(self.job, batch)
-        whole = self.zero.gathered() if self.zero else buffers.root()
-        if self.reference:
-            whole += buffers.root("the reference's ")
-        logits = Logits(self.job, batch).without_gradient()
-        yield "while embedding and head are gathered", whole + buffers.root_arriving()
+        logits = activations.mask() + Logits(self.job, batch).without_gradient()
+        if self.zero:
+            policy = self.zero.gathered()
+            yield "in a decoder layer of the policy", policy + activations.forward()
+            yield "at the policy's logits", policy + logits
+            if not self.reference:
+                return
+            whole = self.zero.small() + buffers.root("the reference's ")
+        else:
+            whole = buffers.root()
+            if self.reference:
+                whole += buffers.root("the reference's ")
+        yield "while the first layer is gathered", whole + buffers.root_arriving() + buffers.layers()
         yield "in a decoder layer", whole + buffers.layers() + activations.forward()
-        yield "at the logits", whole + buffers.last_layer() + activations.mask() + logits
+        yield "at the logits", whole + buffers.last_layer() + logits
 
     # --- forward and backward -----------------------------------------------------------------------------
 
@@ -89,7 +99,8 @@ class _Trainer:
         count = self.job.shape.layers
         root, head, once = buffers.root(), buffers.head_gradient(), activations.once()
         waiting = before + root + activations.kept(count) + once
-        yield "at the logits", waiting + buffers.last_layer() + logits.without_gradient()
+        waiting += buffers.last_layer()
+        yield "at the logits", waiting + logits.without_gradient()
         yield "at the loss", waiting + logits.at_backward()
         yield "in the final norm's backward pass", waiting + head + activations.in_final_norm()
         working = root + head + buffers.layers()
@@ -108,33 +119,26 @@ class _Trainer:
 
     def _zero_moments(self, zero: Zero, batch: Batch) -> Moments:
         activations, logits = Activations(self.job, batch), Logits(self.job, batch)
-        gradients = () if zero.stage == 3 else self.gradients
+        gradients = zero.gradients()
         before = gradients if self.accumulates else ()
         count = self.job.shape.layers
         live, late, head = zero.gathered(), zero.gathered(at_end=True), zero.head_gradient()
-        kept, once, filling = activations.kept(count), activations.once(), zero.filling()
-        waiting = before + kept + once + live
+        once, filling = activations.once(), zero.filling()
+        waiting = before + activations.kept(count) + once + live
         yield "at the logits", waiting + logits.without_gradient()
         yield "at the loss", waiting + logits.at_backward()
-        own_head = () if before and zero.stage == 1 else head
-        waiting += filling + own_head
+        waiting += filling if before and zero.stage == 1 else filling + head
         yield "in the final norm's backward pass", waiting + activations.in_final_norm()
         yield "in the last layer's backward pass", waiting + activations.at_work()
-        first = gradients + activations.kept(1) + once[1:] + late + filling
-        tied_head = head if self.job.shape.tied else ()
-        yield "in the first layer's backward pass", first + tied_head + activations.at_work()
-        done = zero.layers_done_at_first_reduction
+        late += gradients + filling
+        first = late + (head if zero.tied else ()) + activations.kept(1) + once[1:]
+        yield "in the first layer's backward pass", first + activations.at_work()
+        done = zero.layers_before_first_reduction
         if done is not None:
-            left = activations.kept(max(0, count - done))
-            yield (
-                "when the first bucket is reduced",
-                gradients + left + once[1:] + live + filling + zero.reducing(),
-            )
-        yield "at the embedding's gradient", gradients + late + filling + zero.table_gradients()
-        yield (
-            "when the last bucket is reduced",
-            gradients + late + filling + zero.reducing() + zero.partition(),
-        )
+            left = activations.kept(max(0, count - done)) + once[1:]
+            yield "when the first bucket is reduced", gradients + left + live + filling + zero.reducing()
+        yield "at the embedding's gradient", late + zero.table_gradients()
+        yield "when the last bucket is reduced", late + zero.reducing() + zero.partition()
 
     # --- the step -----------------------------------------------------------------------------------------
 
@@ -144,12 +148,6 @@ class _Trainer:
             size = states.trained_shards(self.job, states.shard_ranks(self.job)).all
             extra = (Term("gradients in float32", 4 * size, f"4 B × {size:,}", states.MASTERS),)
         yield "while the optimizer steps", self.gradients + extra
-
-    def _zero_steps(self, zero: Zero) -> Moments:
-        gradients = {1: zero.partition(), 2: self.gradients, 3: ()}[zero.stage]
-        left_over = zero.filling() if zero.stage == 1 and zero.ranks > 1 else ()
-        yield "while the gradient's norm is taken", gradients + left_over + zero.norm()
-        yield "while the optimizer steps", gradients + zero.step_copies()
 
 
 def _layers(count: int) -> Iterator[tuple[int, str]]:

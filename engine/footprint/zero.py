@@ -4,11 +4,16 @@ Gradients are accumulated and communicated in float32 (`engine/strategy/zero_eng
 in buckets; a gradient larger than a bucket is reduced by itself.
 """
 
+from collections.abc import Iterator
+
 from engine.footprint import states
 from engine.footprint.job import Job
+from engine.footprint.shards import small_params
 from engine.footprint.terms import Term
 
-STAGE_1_2, STAGE_3 = "deepspeed 0.19.8 stage_1_and_2.py", "deepspeed 0.19.8 stage3.py"
+BF16, STAGE_1_2, STAGE_3 = (
+    f"deepspeed 0.19.8 {file}" for file in ("bf16_optimizer.py", "stage_1_and_2.py", "stage3.py")
+)
 LIVE = 1_000_000_000
 """Parameters that stage 3 keeps whole because they are used again soon (stage3_max_live_parameters)."""
 PREFETCHED = 50_000_000
@@ -22,30 +27,44 @@ Terms = tuple[Term, ...]
 
 
 class Zero:
-    """One model under ZeRO."""
+    """One model under ZeRO.
+
+    Stage 1 in bfloat16 is another optimizer than the rest (BF16_Optimizer): it has float32 gradients of all
+    parameters, always, and keeps those in bfloat16 until the step.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.stage = states.stage(job)
         self.number = job.compute_bytes
+        self.mixed = self.number < 4
+        self.keeps_narrow = self.stage == 1 and self.mixed
         self.ranks = job.place.ranks
         self.trained = states.trained(job)
-        self.adapted = bool(states.frozen(job))
-        self.bucket = min(states.BUCKET, self.trained)
-        self.table = job.shape.vocab * job.shape.hidden
         self.share = states.divided(self.trained, self.ranks)
-        self.mixed = self.number < 4
+        self.adapted = bool(states.frozen(job))
+        self.table = 0 if self.adapted else job.shape.vocab * job.shape.hidden
+        self.tied = job.shape.tied
+        self.bucket = min(states.BUCKET, self.trained)
+        self.source = BF16 if self.keeps_narrow else STAGE_3 if self.stage == 3 else STAGE_1_2
 
     # --- always there -----------------------------------------------------------------------------------
 
     def permanent(self) -> Terms:
-        """Stage 3 makes its bucket, and the gradients' partition, once."""
+        """What is made once: all float32 gradients in stage 1, a rank's own in stage 3, with a bucket."""
+        if self.keeps_narrow:
+            return states.gradients(self.job)
         if self.stage < 3:
             return ()
-        bucket = _elements("gradient bucket", 4, self.bucket, STAGE_3)
-        if states.optimizer_on_host(self.job):
-            return (bucket,)
-        return (bucket, *states.gradients(self.job))
+        bucket = self._elements("gradient bucket", 4, self.bucket)
+        return (bucket,) if states.optimizer_on_host(self.job) else (bucket, *states.gradients(self.job))
+
+    def small(self) -> Terms:
+        """Small tensors, which stage 3 has whole between updates too."""
+        if self.stage < 3 or self.ranks == 1:
+            return ()
+        size = small_params(self.job.shape, PERSISTENT)
+        return (self._elements("small parameters, whole", self.number, size),)
 
     # --- during forward and backward ----------------------------------------------------------------------
 
@@ -54,84 +73,85 @@ class Zero:
         if self.stage < 3 or self.ranks == 1:
             return ()
         shape = self.job.shape
-        whole = self.job.shape.params
-        live = min(whole, LIVE)
+        live = LIVE
         if at_end:
-            live = min(whole, self.table + shape.params_largest_layer + PREFETCHED)
-        return (
-            _elements("gathered parameters", self.number, live, f"{STAGE_3}: stage3_max_live_parameters"),
-        )
+            live = shape.vocab * shape.hidden + shape.params_largest_layer + PREFETCHED
+        return (self._elements("gathered parameters", self.number, min(shape.params, live)),)
+
+    def gradients(self) -> Terms:
+        """Of all parameters, where they are not there anyway."""
+        if self.keeps_narrow:
+            return (self._elements("gradients in bfloat16", self.number, self.trained),)
+        return () if self.stage == 3 else states.gradients(self.job)
 
     def filling(self) -> Terms:
         """The bucket, from the first gradient to the end of the backward pass."""
-        if self.stage == 3:
+        if self.stage == 3 or self.keeps_narrow:
             return ()
-        each = 4 if self.stage == 1 else self.number
-        return (_elements("gradient bucket", each, self.bucket, STAGE_1_2),)
+        return (self._elements("gradient bucket", self.number, self.bucket),)
 
     def head_gradient(self) -> Terms:
-        """The head's gradient: in float32 in stage 1; waiting where it is tied or larger than a bucket."""
-        if self.adapted:
+        """The head's gradient, where it waits: it is tied, kept, or larger than a bucket."""
+        waits = self.tied or self.stage == 1 or self.table > self.bucket
+        if not self.table or not waits:
             return ()
-        waits = self.job.shape.tied or self.table > self.bucket
-        if self.stage == 1 and not self.job.shape.tied:
-            return (_elements("gradient of the head", 4, self.table, STAGE_1_2),)
-        if not waits:
-            return ()
-        return (_elements("gradient of the head", self.number, self.table, STAGE_1_2),)
+        return (self._elements("gradient of the head", self.number, self.table),)
 
     def table_gradients(self) -> Terms:
         """The gradients of a tied embedding and head before they are added; of an embedding alone."""
-        if self.adapted:
+        if not self.table:
             return ()
-        copies = 2 if self.job.shape.tied else 1
-        return (_elements("gradient of the embedding", copies * self.number, self.table, "torch autograd"),)
+        copies = 2 if self.tied else 1
+        return (self._elements("gradient of the embedding", copies * self.number, self.table),)
 
     @property
-    def layers_done_at_first_reduction(self) -> int | None:
-        """Decoder layers whose gradients fill the first bucket; None: all the model fits into one."""
-        shape = self.job.shape
+    def layers_before_first_reduction(self) -> int | None:
+        """Decoder layers whose gradients fill the first bucket; None: the whole model fits into one."""
         if self.stage == 1 or self.bucket == self.trained:
             return None
-        first = 0 if shape.tied or self.adapted else self.table
-        return max(0, self.bucket - first) // max(1, states.divided(self.trained - self._ends, shape.layers))
-
-    @property
-    def _ends(self) -> int:
         shape = self.job.shape
-        return 0 if self.adapted else shape.params_embedding + shape.params_head
+        first = 0 if self.tied else self.table
+        in_layers = self.trained - (2 - self.tied) * self.table
+        return max(0, self.bucket - first) // max(1, states.divided(in_layers, shape.layers))
 
     def reducing(self) -> Terms:
         """Copies of a bucket, or of a larger gradient, on their way to the other ranks."""
-        largest = self.bucket
-        if not self.adapted and self.table > self.bucket:
-            largest = self.table
+        largest = max(self.bucket, self.table)
+        oversized = largest > self.bucket
         if self.stage == 3:
-            each = 4 + (4 if largest > self.bucket and self.mixed else 0)
-            return (_elements("gradients being reduced", each, largest, STAGE_3),)
-        each = 4 if self.stage == 1 or not self.mixed else self.number + 4
-        return (_elements("gradients being reduced", each, largest, STAGE_1_2),)
+            each = 8 if oversized and self.mixed else 4
+        else:
+            each = self.number + 4 if self.stage == 2 and self.mixed else 4
+        return (self._elements("gradients being reduced", each, largest),)
 
     def partition(self) -> Terms:
-        """Stage 1's own share of reduced gradients, beside the whole ones."""
-        if self.stage != 1:
+        """Reduced gradients of stage 1 in float32, beside the whole ones."""
+        if self.stage > 1 or self.mixed:
             return ()
-        return (_elements("own gradients", 4, self.share, STAGE_1_2),)
+        return (self._elements("own gradients", 4, self.share),)
 
     # --- the step -----------------------------------------------------------------------------------------
 
-    def norm(self) -> Terms:
-        """Gradient norms are taken in float64, tensor by tensor."""
-        largest = max(self.table if not self.adapted else 0, 1)
+    def steps(self) -> Iterator[tuple[str, Terms]]:
+        """The moments of an optimizer step."""
+        if self.keeps_narrow:
+            yield "while the optimizer steps", self.gradients()
+            return
+        own = {1: self.partition(), 2: states.gradients(self.job), 3: ()}[self.stage]
+        yield "while the gradient's norm is taken", own + self._norm()
+        yield "while the optimizer steps", own + self._copies()
+
+    def _norm(self) -> Terms:
+        """In float64, tensor by tensor."""
+        largest = self.table or self.job.shape.params_largest_layer
         part = states.divided(largest, self.ranks) if self.stage == 3 else min(largest, self.share)
-        return (_elements("a gradient in float64", 8, part, "deepspeed: get_norm_dtype"),)
+        return (self._elements("a gradient in float64", 8, part),)
 
-    def step_copies(self) -> Terms:
-        """Gradients that stage 3, and float32 models, copy for the optimizer."""
+    def _copies(self) -> Terms:
+        """Gradients that stage 3, and models in float32, copy for the optimizer."""
         if self.stage < 3:
-            return () if self.mixed else (_elements("gradients flattened", 4, self.share, STAGE_1_2),)
-        return (_elements("gradients of a sub-group", 4, min(SUB_GROUP, self.share), STAGE_3),)
+            return () if self.mixed else (self._elements("gradients flattened", 4, self.share),)
+        return (self._elements("gradients of a sub-group", 4, min(SUB_GROUP, self.share)),)
 
-
-def _elements(name: str, each: int, elements: int, source: str) -> Term:
-    return Term(name, each * elements, f"{each} B × {elements:,}", source)
+    def _elements(self, name: str, each: int, elements: int) -> Term:
+        return Term(name, each * elements, f"{each} B × {elements:,}", self.source)
