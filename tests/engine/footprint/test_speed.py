@@ -58,6 +58,8 @@ def training(name: str, gpus: str, ranks: int, length: int, each: int, **section
     )
 
 
+LLAMA_70B = "meta-llama/Llama-3.1-70B"
+COMPILED = {"torch_compile": True}
 RECOMPUTE = {"memory": {"gradient_checkpointing": True}}
 TRAINED = {  # name: job, sequence length, sequences per rank and step, published tokens per second and GPU
     "torchtitan 8B, 8 H100": (training(LLAMA_8B, "H100", 8, 8192, 2), 8192, 2, 5762),
@@ -69,13 +71,13 @@ TRAINED = {  # name: job, sequence length, sequences per rank and step, publishe
         7075,
     ),
     "torchtune 8B LoRA, 4090": (
-        training(LLAMA_8B, "RTX4090", 1, 2048, 2, model={"lora_rank": 8}, **RECOMPUTE),
+        training(LLAMA_8B, "RTX4090", 1, 2048, 2, model=COMPILED | {"lora_rank": 8}, **RECOMPUTE),
         2048,
         2,
         3083,
     ),
     "torchtune 70B LoRA, 8 A100": (
-        training("meta-llama/Llama-3.1-70B", "A100-80", 8, 2048, 2, model={"lora_rank": 16}, **RECOMPUTE),
+        training(LLAMA_70B, "A100-80", 8, 2048, 2, model=COMPILED | {"lora_rank": 16}, **RECOMPUTE),
         2048,
         2,
         3497 / 8,
@@ -84,10 +86,10 @@ TRAINED = {  # name: job, sequence length, sequences per rank and step, publishe
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_training_is_within_a_factor_of_1_5_of_published_runs(name: str) -> None:
+def test_training_is_within_a_factor_of_1_3_of_published_runs(name: str) -> None:
     each, length, sequences, published = TRAINED[name]
     predicted = sequences * length / update_seconds(each, Lengths(8, length - 8))
-    assert 1 / 1.5 < predicted / published < 1.5
+    assert 1 / 1.3 < predicted / published < 1.3
 
 
 @pytest.mark.parametrize(("stage", "published"), [(2, 10.32), (3, 10.56)])
@@ -195,7 +197,7 @@ def test_small_micro_batches_are_slow() -> None:
         )
         for n in (1, 16)
     )
-    assert small.update > 1.4 * large.update
+    assert small.update > 1.25 * large.update
     assert small.mfu is not None and large.mfu is not None and small.mfu < 0.2 < large.mfu
 
 
