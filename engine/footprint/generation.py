@@ -57,7 +57,7 @@ def generation(job: Job, lengths: Lengths) -> Generation:
     count = max(1, responses_per_rollout(config) // replicas(config, job.place.ranks))
     context = prompt + responses.mean_square / (2 * responses.mean)
     batch = _batch(job, count, prompt, responses)
-    decode = Decode(job, speeds)
+    decode = Decode(job)
     waiting = (count - batch) * responses.mean / batch * decode.step(batch, context)
     ending, tail = _ending(decode, batch, prompt, responses)
     return Generation(
@@ -68,71 +68,73 @@ def generation(job: Job, lengths: Lengths) -> Generation:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class Decode:
-    """One token for each running sequence of an engine replica."""
+    """One token for each running sequence of an engine replica, in seconds."""
 
-    job: Job
-    speeds: Speeds
-
-    @property
-    def tp(self) -> int:
-        return self.job.config.rollout.engine_tp_size if self.job.engine != "hf" else 1
+    def __init__(self, job: Job) -> None:
+        shape, rollout, speeds = job.shape, job.config.rollout, Speeds.of(job.place)
+        self.experts = shape.experts
+        self.tp = rollout.engine_tp_size if job.engine != "hf" else 1
+        fp8 = rollout.engine_quantization == "fp8" and job.engine != "hf"
+        number = job.compute_bytes
+        self.weights = rollout_vllm.weight_bytes(shape, self.tp, number, fp8=fp8)
+        self.expert = 0.0
+        """Bytes of one expert in all layers, on each rank."""
+        if shape.experts:
+            sparse = shape.layers - shape.experts.dense_layers
+            self.expert = 3 * shape.hidden * shape.experts.width * sparse * (1 if fp8 else number) / self.tp
+        self.kv = shape.kv_bytes(self.tp, number)
+        self.bandwidth = BANDWIDTH_SHARE * speeds.bandwidth
+        self.product = 2 * shape.params_matmul / (self.tp * COMPUTE_SHARE * speeds.peak)
+        self.sampling = shape.vocab * SAMPLER_BYTES / speeds.bandwidth
+        self.reduction = 2 * shape.hidden * number / speeds.link
+        self.reductions = 2 * shape.layers if self.tp > 1 else 0
+        self.least = 0.0 if job.place.on_cpu else GRAPH_LAYER * shape.layers
+        self.fixed, self.sequence = _overheads(job)
 
     def step(self, batch: float, context: float) -> float:
-        """Seconds, with `context` tokens of each sequence in the cache."""
-        model = max(self.memory(batch, context), self.compute(batch), self._least())
-        sampling = batch * self.job.shape.vocab * SAMPLER_BYTES / self.speeds.bandwidth
-        return model + sampling + self._all_reduce(batch) + self._overhead(batch)
+        """All of it, with `context` tokens of each sequence in the cache."""
+        model = max(self.memory(batch, context), self.compute(batch), self.least)
+        return model + batch * self.sampling + self.links(batch) + self.overhead(batch)
 
     def limit(self, batch: float, context: float) -> str:
         """What takes the longest part of a step."""
         seconds = {
             "memory bandwidth": self.memory(batch, context),
             "arithmetic": self.compute(batch),
-            "tensor-parallel links": self._all_reduce(batch),
-            "scheduling and launches": self._overhead(batch),
+            "tensor-parallel links": self.links(batch),
+            "scheduling and launches": self.overhead(batch),
         }
         return max(seconds, key=lambda name: seconds[name])
 
     def memory(self, batch: float, context: float) -> float:
-        """Seconds to read the weights once and every sequence's keys and values."""
-        kv = self.job.shape.kv_bytes(self.tp, self.job.compute_bytes)
-        read = self._weights_read(batch) + batch * context * kv
-        return read / (BANDWIDTH_SHARE * self.speeds.bandwidth)
+        """To read the weights once, of a mixture those of the experts in use, and all keys and values."""
+        read = self.weights + batch * context * self.kv
+        if self.experts:
+            unused = (1 - self.experts.per_token / self.experts.count) ** batch
+            read -= self.experts.count * unused * self.expert
+        return read / self.bandwidth
 
     def compute(self, batch: float) -> float:
-        return 2 * self.job.shape.params_matmul * batch / (self.tp * COMPUTE_SHARE * self.speeds.peak)
+        return self.product * batch
 
-    def _weights_read(self, batch: float) -> float:
-        """Bytes on each rank: of a mixture, those of the experts that any of the sequences goes to."""
-        job, shape = self.job, self.job.shape
-        fp8 = job.config.rollout.engine_quantization == "fp8" and job.engine != "hf"
-        whole = rollout_vllm.weight_bytes(shape, self.tp, job.compute_bytes, fp8=fp8)
-        if shape.experts is None:
-            return whole
-        experts = shape.experts
-        layers = shape.layers - experts.dense_layers
-        each = 3 * shape.hidden * experts.width * layers * (1 if fp8 else job.compute_bytes) / self.tp
-        touched = experts.count * (1 - (1 - experts.per_token / experts.count) ** batch)
-        return whole - (experts.count - touched) * each
+    def links(self, batch: float) -> float:
+        """Two sums over the ranks in each layer."""
+        return self.reductions * (ALL_REDUCE + self.reduction * batch)
 
-    def _all_reduce(self, batch: float) -> float:
-        if self.tp == 1:
-            return 0.0
-        size = self.job.shape.hidden * batch * self.job.compute_bytes
-        return 2 * self.job.shape.layers * (ALL_REDUCE + 2 * size / self.speeds.link)
+    def overhead(self, batch: float) -> float:
+        """Scheduling, and launches where there are no CUDA graphs."""
+        return self.fixed + self.sequence * batch
 
-    def _least(self) -> float:
-        return 0.0 if self.job.place.on_cpu else GRAPH_LAYER * self.job.shape.layers
 
-    def _overhead(self, batch: float) -> float:
-        job = self.job
-        if job.engine == "hf":
-            layer = LEAN_LAYER if job.shape.family in rollout_hf.LEAN else MODULE_LAYER
-            return STEP / 2 + (CPU_LAYER if job.place.on_cpu else layer) * job.shape.layers
-        eager = EAGER_LAYER * job.shape.layers if job.config.rollout.engine_enforce_eager else 0.0
-        return STEP + STEP_SEQUENCE * batch + eager
+def _overheads(job: Job) -> tuple[float, float]:
+    """Seconds of a step besides the model, and of each sequence in it."""
+    layers = job.shape.layers
+    if job.engine == "hf":
+        launch = LEAN_LAYER if job.shape.family in rollout_hf.LEAN else MODULE_LAYER
+        return STEP / 2 + (CPU_LAYER if job.place.on_cpu else launch) * layers, 0.0
+    eager = EAGER_LAYER * layers if job.config.rollout.engine_enforce_eager else 0.0
+    return STEP + eager, STEP_SEQUENCE
 
 
 def _batch(job: Job, count: int, prompt: float, responses: Responses) -> float:

@@ -91,11 +91,11 @@ def batch_limits(job: Job) -> tuple[int, int]:
 
 
 def weight_bytes(shape: ModelShape, tp: int, number_bytes: int, *, fp8: bool = False) -> int:
-    """Weights of one of `tp` ranks: vocabulary padded to 64 × tp rows, K and V copied where heads are few.
+    """Weights of one of `tp` ranks: vocabulary padded to 64 rows, K and V copied where heads are few.
 
     `fp8`: one byte for all but embedding and head.
     """
-    rows = -(-shape.vocab // (64 * tp)) * 64
+    rows = -(-shape.vocab // 64) * 64 // tp
     ends = rows * shape.hidden * (1 if shape.tied else 2)
     layers = shape.params - shape.params_embedding - shape.params_head
     kv = 0 if shape.latent else 2 * shape.layers * shape.hidden * shape.kv_heads * shape.head_dim
@@ -107,9 +107,7 @@ def weight_bytes(shape: ModelShape, tp: int, number_bytes: int, *, fp8: bool = F
 def weights(job: Job) -> Term:
     tp, fp8 = job.config.rollout.engine_tp_size, job.config.rollout.engine_quantization == "fp8"
     size = weight_bytes(job.shape, tp, job.compute_bytes, fp8=fp8)
-    formula = (
-        f"{job.compute_bytes} B × {job.shape.params:,} parameters / TP {tp}, vocabulary padded to {64 * tp}"
-    )
+    formula = f"{job.compute_bytes} B × {job.shape.params:,} parameters / TP {tp}, vocabulary padded to 64"
     if tp > job.shape.kv_heads and not job.shape.latent:
         formula += f", each of {job.shape.kv_heads} KV heads on {tp // job.shape.kv_heads} ranks"
     if fp8:

@@ -10,10 +10,13 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedConfig, Qwen2Config
 
-from engine.footprint import rollout_hf
+from engine.checkpoint import hf_folder
+from engine.config.choices import installed
+from engine.footprint import host, rollout_hf, rollout_vllm
 from engine.footprint.job import Job
 from engine.footprint.model_config import shape_of
 from engine.footprint.sync import sync_terms
+from engine.rollout import hf, lean, vllm
 from engine.rollout.base import SamplingParams
 from engine.rollout.hf import HFEngine
 from engine.sharding import whole_in_buckets
@@ -159,3 +162,24 @@ def take_all(named: Iterator[tuple[str, torch.Tensor]], engine: str) -> None:
                 torch.empty(sum(t.numel() for t in held), dtype=tensor.dtype)
                 held.clear()
         del tensor
+
+
+def test_numbers_repeated_from_modules_that_import_torch_are_theirs() -> None:
+    assert rollout_hf.SLACK_COLUMNS == hf.SLACK_COLUMNS
+    assert set(rollout_hf.LEAN) == {name.removesuffix("ForCausalLM").lower() for name in lean.FAMILY}
+    assert rollout_vllm.CPU_KV_CACHE == vllm.CPU_KV_CACHE_GB * 2**30
+    assert host.EXPORT == hf_folder.MAX_FILE_BYTES
+
+
+@pytest.mark.skipif(not installed("vllm"), reason="vLLM is not installed")
+def test_vllms_defaults_are_those_of_the_installed_version() -> None:
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.platforms import current_platform
+    from vllm.usage.usage_lib import UsageContext
+
+    if not current_platform.is_cpu():
+        pytest.skip("read on a CPU, where they do not depend on the card")
+    for tp in (1, 2):
+        defaults = [limit[UsageContext.LLM_CLASS] for limit in EngineArgs().get_batch_defaults(tp)]
+        each = job(where=place(CPU, 2), rollout={"engine_tp_size": tp, "max_len": 4096})
+        assert rollout_vllm.batch_limits(each) == tuple(defaults)

@@ -8,7 +8,6 @@ import pytest
 from engine.footprint.generation import Decode, generation
 from engine.footprint.job import Job
 from engine.footprint.lengths import Lengths
-from engine.footprint.links import Speeds
 from engine.footprint.passes import update_pass, update_seconds
 from engine.footprint.rollout import kv_capacity
 from engine.footprint.speed import Times, estimate
@@ -123,7 +122,7 @@ def test_decoding_is_within_a_factor_of_1_5_of_published_serving(
     model: str, gpus: str, batch: int, published: float
 ) -> None:
     each = job(model, place(gpus, 1))
-    predicted = batch / Decode(each, Speeds.of(each.place)).step(batch, 500)
+    predicted = batch / Decode(each).step(batch, 500)
     assert 1 / 1.5 < predicted / published < 1.5
 
 
@@ -262,7 +261,7 @@ def test_the_longest_answers_rule_when_the_mean_is_far_below_the_cap() -> None:
 
 def test_tensor_parallelism_makes_a_token_faster_but_not_as_often_as_it_has_ranks() -> None:
     one, four = (grpo(rollout={"engine_tp_size": tp}) for tp in (1, 4))
-    steps = [Decode(j, Speeds.of(j.place)).step(8, 1000) for j in (one, four)]
+    steps = [Decode(j).step(8, 1000) for j in (one, four)]
     assert steps[0] / 4 < steps[1] < steps[0]
 
 
@@ -272,7 +271,7 @@ def test_the_hf_engine_is_slower_than_vllm() -> None:
 
 def test_a_mixture_decodes_faster_than_a_dense_model_of_its_size() -> None:
     mixture, dense = (job(f"Qwen/{name}", place(ranks=1)) for name in ("Qwen3-30B-A3B", "Qwen3-32B"))
-    steps = [Decode(j, Speeds.of(j.place)).step(1, 1000) for j in (mixture, dense)]
+    steps = [Decode(j).step(1, 1000) for j in (mixture, dense)]
     assert steps[0] < steps[1] / 3
 
 
