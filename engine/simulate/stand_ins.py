@@ -32,6 +32,7 @@ def install(kind: Kind) -> None:
     if kind == "cuda":
         torch.Tensor.is_cuda = property(_is_on_device)  # type: ignore[assignment]
         F.scaled_dot_product_attention = _cuda_attention
+        F.rms_norm = _cuda_rms_norm  # type: ignore[assignment]
         return
     F.scaled_dot_product_attention = _cpu_attention
     pays = experience._sharing_pays
@@ -127,6 +128,27 @@ def _cuda_attention(
     return aten._scaled_dot_product_efficient_attention(
         query, key, value, bias, keep, 0.0, is_causal, scale=scale
     )[0]
+
+
+class _RmsNorm(torch.autograd.Function):
+    """One kernel, from torch 2.9 on, which keeps its input and a number for each row."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
+        scale = rows.new_empty((*rows.shape[:-1], 1), dtype=torch.float32)
+        ctx.save_for_backward(rows, weight, scale)
+        return torch.empty_like(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, _ = ctx.saved_tensors
+        return torch.empty_like(rows), torch.empty_like(weight) if ctx.needs_input_grad[1] else None
+
+
+def _cuda_rms_norm(rows: Tensor, shape: Any, weight: Tensor, eps: float) -> Tensor:
+    """The norm that `engine.models.patches` puts into models."""
+    output: Tensor = _RmsNorm.apply(rows, weight)
+    return output
 
 
 def _cpu_attention(
