@@ -2,7 +2,7 @@
 
 from engine.footprint.job import Job
 from engine.footprint.rollout import EngineStates, trainer_at_start
-from engine.footprint.states import divided, shard_ranks, sharded
+from engine.footprint.states import divided, parameter_bytes, parameters, shard_ranks, sharded
 from engine.footprint.terms import Term
 
 Terms = tuple[Term, ...]
@@ -16,6 +16,8 @@ def load_moments(job: Job, engine: EngineStates) -> Moments:
     if job.place.on_cpu:
         moments["as the policy is loaded and sharded"] = policy_copies(job) + _shard(job)
         moments["as the reference model is loaded"] = held + reference_copy(job)
+    elif job.strategy == "fsdp2":
+        moments["as embedding and head are sharded, after the layers"] = parameters(job) + _root(job)
     return moments
 
 
@@ -56,6 +58,14 @@ def _copy(name: str, number: int, params: int) -> Terms:
     if number == 2:
         return ()
     return (Term(name, number * params, f"{number} B × {params:,}, whole on every rank", "engine/build.py"),)
+
+
+def _root(job: Job) -> Terms:
+    """Embedding and head go to the device whole, and are cut there; layers have done so one by one."""
+    root = job.shape.params_embedding + job.shape.params_head
+    number = job.compute_bytes if job.config.model.lora_rank else parameter_bytes(job)
+    source = "torch/distributed/fsdp/_fully_shard/_fsdp_init.py"
+    return (Term("embedding and head, whole", number * root, f"{number} B × {root:,}", source),)
 
 
 def _shard(job: Job) -> Terms:

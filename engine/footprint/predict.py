@@ -10,7 +10,7 @@ from engine.footprint.load import load_moments
 from engine.footprint.margin import Measured, margin_terms
 from engine.footprint.rollout import EngineStates, engine_states, trainer_at_start
 from engine.footprint.states import frozen, sharded
-from engine.footprint.sync import sync_terms
+from engine.footprint.sync import largest_weight, merged_adapters, sync_terms
 from engine.footprint.terms import Footprint, PhaseMemory, Term
 from engine.footprint.training import resident, training_phases
 
@@ -70,10 +70,11 @@ def _checkpoint(job: Job, engine: EngineStates) -> dict[str, Terms]:
     held = resident(job) + engine.synced
     if job.strategy == "fsdp2" and not sharded(job):
         return {"as tensors are written": held}
-    elements = job.shape.vocab * job.shape.hidden
+    elements = largest_weight(job)
     each = job.compute_bytes if frozen(job) else 4
     source = "engine/checkpoint/access.py" if job.strategy == "fsdp2" else "engine/strategy/zero_state.py"
     held += (Term("largest weight, whole", each * elements, f"{each} B × {elements:,}", source),)
+    held += merged_adapters(job)
     if job.place.on_cpu and job.strategy == "deepspeed":
         held += (checkpoint_rows(job),)
     return {"as the largest weight is whole": held}

@@ -28,7 +28,7 @@ def sync_terms(job: Job) -> Terms:
     moments = [_passing(job, module) for module in modules(job)]
     if _gathers(job):
         moments.append(_gathering(job))
-    return max(moments, key=lambda terms: sum(term.bytes for term in terms)) + _adapters(job)
+    return max(moments, key=lambda terms: sum(term.bytes for term in terms)) + merged_adapters(job)
 
 
 def modules(job: Job) -> tuple[Module, ...]:
@@ -45,6 +45,11 @@ def modules(job: Job) -> tuple[Module, ...]:
     return tuple(kinds)
 
 
+def largest_weight(job: Job) -> int:
+    """Elements of the largest parameter."""
+    return max(max(module.weights) for module in modules(job))
+
+
 def _gathers(job: Job) -> bool:
     return stage(job) == 3 if job.strategy == "deepspeed" else sharded(job)
 
@@ -56,7 +61,7 @@ def _bucket(job: Job) -> int:
 
 def _gathering(job: Job) -> Terms:
     """A bucket, or a weight larger than one, and the shard that goes out."""
-    largest = job.compute_bytes * max(max(module.weights) for module in modules(job))
+    largest = job.compute_bytes * largest_weight(job)
     size, ranks = max(_bucket(job), largest), 1 if job.strategy == "deepspeed" else job.shard_ranks
     what = "the largest weight" if size == largest else "sync_bucket_mb"
     whole = Term("gathered weights", size, f"{what}, {size / 1e6:.0f} MB", SHARDING)
@@ -92,10 +97,9 @@ def _passing(job: Job, module: Module) -> Terms:
     return terms
 
 
-def _adapters(job: Job) -> Terms:
-    """Merging adapters: the product and the sum in float32, and the result."""
+def merged_adapters(job: Job) -> Terms:
+    """Adding an adapter to its weight: the weight, the product and the sum in float32."""
     if not job.config.model.lora_rank:
         return ()
-    elements = job.shape.hidden * job.shape.mlp
-    each = 8 + job.compute_bytes
+    elements, each = job.shape.hidden * job.shape.mlp, 12 if job.compute_bytes < 4 else 8
     return (Term("merged adapters", each * elements, f"{each} B × {elements:,}", "engine/models/lora.py"),)

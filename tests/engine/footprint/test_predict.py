@@ -95,6 +95,12 @@ def test_after_an_update_the_sync_has_weights_but_no_cache() -> None:
     assert before.moment == "before the first rollout" and "KV cache" in named(before)
 
 
+def test_adapters_are_merged_for_the_sync_and_for_the_final_model() -> None:
+    footprint = predict(job(model={"lora_rank": 8}))
+    for name in ("sync", "checkpoint"):
+        assert named(phase(footprint, name))["merged adapters"] == 12 * 3584 * 18944
+
+
 def test_deepspeed_below_stage_3_gathers_nothing_for_the_sync() -> None:
     names = named(phase(predict(job(parallel={"zero_stage": 2})), "sync"))
     assert "gathered weights" not in names and "assembled weights" not in names
