@@ -18,7 +18,7 @@ class KVCapacity:
     """What the KV cache of one engine replica holds, against what a rollout asks of it."""
 
     tokens: int
-    """Tokens of context; below `max_len` the engine does not start."""
+    """Tokens of context in sequences of `max_len`; below that the engine does not start."""
     most: int
     """Sequences that the engine decodes at once, whatever their length."""
     demand: int
@@ -42,17 +42,17 @@ def sleeps(job: Job) -> bool:
 
 def kv_capacity(job: Job) -> KVCapacity:
     """How much the engine's KV cache holds, by its share of memory (`engine_mem_util`) or its batch (hf)."""
-    config, tp = job.config, job.config.rollout.engine_tp_size
+    config = job.config
     demand = responses_per_rollout(config) // replicas(config, job.place.ranks)
     if job.engine == "hf":
         own, columns = rollout_hf.rows(job), rollout_hf.columns(job)
         return KVCapacity(own * columns, own, demand, config.rollout.max_len)
-    per_token = job.shape.kv_bytes(tp, job.compute_bytes)
     if job.engine == "vllm":
         share, most = rollout_vllm.kv_share(job), rollout_vllm.batch_limits(job)[1]
     else:
         share, most = rollout_sglang.kv_share(job, free_at_start(job)), rollout_sglang.MOST
-    return KVCapacity(share // per_token, most, demand, config.rollout.max_len)
+    longest = config.rollout.max_len
+    return KVCapacity(int(share * longest / rollout_vllm.one_sequence(job)), most, demand, longest)
 
 
 def trainer_at_start(job: Job) -> Terms:

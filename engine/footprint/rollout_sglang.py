@@ -2,7 +2,7 @@
 
 from engine.footprint.constants import CUDA_CONTEXT
 from engine.footprint.job import Job
-from engine.footprint.rollout_vllm import weight_bytes
+from engine.footprint.rollout_vllm import one_sequence, weight_bytes
 from engine.footprint.terms import Term
 
 MIB = 1024**2
@@ -23,12 +23,6 @@ def weights(job: Job) -> Term:
     size = weight_bytes(job.shape, tp, job.compute_bytes, fp8=fp8)
     formula = f"{job.compute_bytes} B × {job.shape.params:,} parameters / TP {tp}{', fp8' if fp8 else ''}"
     return Term("engine weights", size, formula, SGLANG, "engine")
-
-
-def one_sequence(job: Job) -> int:
-    """KV cache of a sequence of `max_len`."""
-    rollout = job.config.rollout
-    return rollout.max_len * job.shape.kv_bytes(rollout.engine_tp_size, job.compute_bytes)
 
 
 def kv_share(job: Job, free_at_start: int) -> int:

@@ -203,8 +203,17 @@ def _beside_kv(job: Job) -> int:
 
 def one_sequence(job: Job) -> int:
     """KV cache of a sequence of `max_len`, without which vLLM does not start."""
-    rollout = job.config.rollout
-    return rollout.max_len * job.shape.kv_bytes(rollout.engine_tp_size, job.compute_bytes)
+    return int(sequence_bytes(job, job.config.rollout.max_len))
+
+
+def sequence_bytes(job: Job, tokens: float) -> float:
+    """KV cache of a sequence on each rank; layers with a sliding window keep no more than that."""
+    shape, tp = job.shape, job.config.rollout.engine_tp_size
+    per_token = shape.kv_bytes(tp, job.compute_bytes)
+    if shape.window is None or tokens <= shape.window:
+        return tokens * per_token
+    windowed = shape.windowed_layers / shape.layers
+    return per_token * (tokens * (1 - windowed) + shape.window * windowed)
 
 
 def rest_of_share(job: Job, working: tuple[Term, ...]) -> tuple[Term, ...]:

@@ -149,3 +149,12 @@ def test_sglang_takes_its_share_of_what_is_free() -> None:
     assert kv_capacity(half).tokens < kv_capacity(most).tokens
     taken = total(engine_states(half).generating)
     assert 0.5 * 70 * GB < taken < 0.5 * 85 * GB + 12 * GB
+
+
+def test_layers_with_a_window_keep_no_more_than_that() -> None:
+    """Gemma 2: every other of 42 layers sees 4,096 tokens."""
+    each = job("google/gemma-2-9b")
+    assert (each.shape.window, each.shape.windowed_layers) == (4096, 21)
+    per_token = each.shape.kv_bytes(1, 2)
+    assert rollout_vllm.sequence_bytes(each, 4096) == 4096 * per_token
+    assert rollout_vllm.sequence_bytes(each, 8192) == 6144 * per_token
