@@ -87,7 +87,7 @@ class Own(Qwen2ForCausalLM):
     [
         (OWN_CODE, "built without its weights it differs in model.embed_tokens.weight"),
         (
-            NOT_FROM_CONFIG,
+            NO_CONFIG,
             "it cannot be built without its weights (NotImplementedError: call from_pretrained)",
         ),
     ],
