@@ -261,6 +261,8 @@ class Activations:
     def forward(self) -> tuple[Term, ...]:
         """One layer in a pass that keeps nothing."""
         each = max(self.layer.forward, self.layer.forward_norm)
-        size = max(each * self.tokens, self.attention.forward)
-        words = f"max of MLP {each:,} B × {self.tokens:,} tokens, attention {self.attention.forward:,} B"
-        return (Term("layer at work", size, words, COUNTED), *self.mask())
+        if each * self.tokens > self.attention.forward:
+            words = f"{each:,} B × {self.tokens:,} tokens"
+            return (Term("layer at work", each * self.tokens, words, COUNTED), *self.mask())
+        words = f"{self.attention.forward:,} B"
+        return (Term("attention at work", self.attention.forward, words, COUNTED), *self.mask())

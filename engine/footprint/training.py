@@ -1,4 +1,7 @@
-"""The trainer's device memory, phase by phase: log-probabilities, forward and backward, optimizer step."""
+"""The trainer's device memory, phase by phase: log-probabilities, forward and backward, optimizer step.
+
+Not in it: workspaces inside kernels, what `torch_compile` saves (a compiled layer keeps less), vision towers.
+"""
 
 from collections.abc import Iterator
 
