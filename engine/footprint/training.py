@@ -133,7 +133,8 @@ class _Trainer:
         waiting += filling if before and zero.stage == 1 else filling + head
         yield "in the final norm's backward pass", waiting + activations.in_final_norm()
         yield "in the last layer's backward pass", waiting + activations.at_work()
-        late += gradients + filling
+        in_place = late + gradients
+        late = in_place + filling
         first = late + (head if zero.tied else ()) + activations.kept(1) + once[1:]
         yield "in the first layer's backward pass", first + activations.at_work()
         done = zero.layers_before_first_reduction
@@ -141,7 +142,9 @@ class _Trainer:
             left = activations.kept(max(0, count - done)) + once[1:]
             yield "when the first bucket is reduced", gradients + left + live + filling + zero.reducing()
         yield "at the embedding's gradient", late + zero.table_gradients()
-        yield "when the last bucket is reduced", late + zero.reducing() + zero.partition()
+        # Stage 1 has moved gradients into the bucket, whose memory they gave back.
+        ending = in_place if zero.stage == 1 else late
+        yield "when the last bucket is reduced", ending + zero.reducing() + zero.partition()
 
     # --- the step -----------------------------------------------------------------------------------------
 

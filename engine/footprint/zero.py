@@ -29,8 +29,8 @@ Terms = tuple[Term, ...]
 class Zero:
     """One model under ZeRO.
 
-    Stage 1 in bfloat16 is another optimizer than the rest (BF16_Optimizer): it has float32 gradients of all
-    parameters, always, and keeps those in bfloat16 until the step.
+    Stage 1 in bfloat16 without offload is another optimizer than the rest (BF16_Optimizer): it has float32
+    gradients of all parameters, always, and keeps those in bfloat16 until the step.
     """
 
     def __init__(self, job: Job) -> None:
@@ -38,7 +38,8 @@ class Zero:
         self.stage = states.stage(job)
         self.number = job.compute_bytes
         self.mixed = self.number < 4
-        self.keeps_narrow = self.stage == 1 and self.mixed
+        offloaded = job.config.memory.adam_offload
+        self.keeps_narrow = self.stage == 1 and self.mixed and not offloaded
         self.ranks = job.place.ranks
         self.trained = states.trained(job)
         self.share = states.divided(self.trained, self.ranks)
@@ -55,9 +56,15 @@ class Zero:
         if self.keeps_narrow:
             return states.gradients(self.job)
         if self.stage < 3:
-            return ()
+            return self._travelling()
         bucket = self._elements("gradient bucket", 4, self.bucket)
         return (bucket,) if states.optimizer_on_host(self.job) else (bucket, *states.gradients(self.job))
+
+    def _travelling(self) -> Terms:
+        """The buffer in which gradients of stages 1 and 2 go to host memory."""
+        if not states.optimizer_on_host(self.job):
+            return ()
+        return (self._elements("gradient on its way", self.number, self.table or self.bucket),)
 
     def small(self) -> Terms:
         """Small tensors, which stage 3 has whole between updates too."""
@@ -88,7 +95,8 @@ class Zero:
         """The bucket, from the first gradient to the end of the backward pass."""
         if self.stage == 3 or self.keeps_narrow:
             return ()
-        return (self._elements("gradient bucket", self.number, self.bucket),)
+        each = 4 if self.stage == 1 else self.number
+        return (self._elements("gradient bucket", each, self.bucket),)
 
     def head_gradient(self) -> Terms:
         """The head's gradient, where it waits: it is tied, kept, or larger than a bucket."""
@@ -116,6 +124,9 @@ class Zero:
 
     def reducing(self) -> Terms:
         """Copies of a bucket, or of a larger gradient, on their way to the other ranks."""
+        if self.keeps_narrow:  # float32 gradients are reduced where they are
+            largest = self.table or self.share
+            return (self._elements("a gradient in float32", 4, largest),)
         largest = max(self.bucket, self.table)
         oversized = largest > self.bucket
         if self.stage == 3:
