@@ -31,11 +31,9 @@ def host_terms(job: Job, peak: int) -> Terms:
     if job.place.on_cpu:
         formula = f"{_count(ranks)} × {peak / GB:.2f} GB, the peak of each"
         return (Term("all ranks", ranks * peak, formula, "the phases of a rank"),)
-    loading, training, saving = (
-        tuple(_times(term, ranks) for term in terms)
-        for terms in (_loading(job), _training(job), _saving(job))
-    )
-    moments = (loading, training, (*saving, _exported(job)))
+    training, saving = (_times(terms, ranks) for terms in (_training(job), _saving(job)))
+    engine = _times(load.engine_copy(job), ranks)
+    moments = (_loading(job, ranks), engine, training, (*saving, _exported(job)))
     worst = max(moments, key=lambda terms: sum(term.bytes for term in terms))
     process = Term(
         "processes",
@@ -46,11 +44,14 @@ def host_terms(job: Job, peak: int) -> Terms:
     return (process, *worst)
 
 
-def _loading(job: Job) -> Terms:
-    """Per rank, while models are loaded: under DeepSpeed the policy waits beside the reference model."""
-    policy = load.policy_copies(job)
+def _loading(job: Job, ranks: int) -> Terms:
+    """Of rank 0's machine, while models are loaded: rank 0 alone reads what FSDP2 shards.
+
+    Under DeepSpeed that is the reference model, beside which the policy of every rank waits.
+    """
     if job.strategy == "fsdp2":
-        return policy
+        return load.policy_copies(job)
+    policy = _times(load.policy_copies(job), ranks)
     with_reference = policy[:1] + load.reference_copy(job)
     return max(policy, with_reference, key=lambda terms: sum(term.bytes for term in terms))
 
@@ -132,9 +133,12 @@ def _pinned(name: str, each: int, states: int, elements: int, ranks: int) -> tup
     )
 
 
-def _times(term: Term, ranks: int) -> Term:
-    """The term of one rank for all ranks of a machine."""
-    return Term(term.name, ranks * term.bytes, f"{_count(ranks)} × ({term.formula})", term.source, term.where)
+def _times(terms: Terms, ranks: int) -> Terms:
+    """The terms of one rank for all ranks of a machine."""
+    return tuple(
+        Term(term.name, ranks * term.bytes, f"{_count(ranks)} × ({term.formula})", term.source, term.where)
+        for term in terms
+    )
 
 
 def _count(ranks: int) -> str:

@@ -7,6 +7,7 @@ from engine.footprint.terms import Term
 
 Terms = tuple[Term, ...]
 Moments = dict[str, Terms]
+RANK_0 = "on rank 0"
 
 
 def load_moments(job: Job, engine: EngineStates) -> Moments:
@@ -30,7 +31,7 @@ def _engine_start_words(job: Job) -> str:
 
 
 def policy_copies(job: Job) -> Terms:
-    """What a rank takes of host memory to load the policy, which is whole on each of them.
+    """What a rank that reads the policy takes of host memory: rank 0 under FSDP2, every rank under DeepSpeed.
 
     What is trained comes in float32; DeepSpeed keeps that until its masters are made, beside the parameters
     in bfloat16.
@@ -44,10 +45,15 @@ def policy_copies(job: Job) -> Terms:
 
 
 def reference_copy(job: Job) -> Terms:
-    """The same for the reference model, on its way to the device."""
+    """The same of the reference model, which rank 0 reads in any case."""
     if job.config.algorithm.init_kl_coef == 0 or job.config.model.lora_rank:
         return ()
     return _copy("loaded reference model", job.compute_bytes, job.shape.params)
+
+
+def engine_copy(job: Job) -> Terms:
+    """The same of the hf engine's model, which every rank reads."""
+    return _copy("loaded engine", job.compute_bytes, job.shape.params) if job.engine == "hf" else ()
 
 
 def _copy(name: str, number: int, params: int) -> Terms:
@@ -57,7 +63,7 @@ def _copy(name: str, number: int, params: int) -> Terms:
     """
     if number == 2:
         return ()
-    return (Term(name, number * params, f"{number} B × {params:,}, whole on every rank", "engine/build.py"),)
+    return (Term(name, number * params, f"{number} B × {params:,}", "engine/models/load_once.py"),)
 
 
 def _root(job: Job) -> Terms:

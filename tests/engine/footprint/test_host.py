@@ -19,13 +19,13 @@ def host(footprint: Footprint) -> dict[str, int]:
     return {term.name: term.bytes for term in footprint.host}
 
 
-def test_every_rank_loads_a_whole_copy_in_float32() -> None:
+def test_one_rank_loads_a_whole_copy_in_float32() -> None:
     terms = host(predict(job(**AWAKE)))
-    assert terms["loaded policy"] == 8 * 4 * P  # 244 GB on a machine with eight GPUs
+    assert terms["loaded policy"] == 4 * P  # 30 GB, not 244, on a machine with eight GPUs
     assert terms["processes"] == 8 * 3 * GB
 
 
-def test_two_machines_each_load_for_their_own_ranks() -> None:
+def test_two_machines_need_what_one_needs() -> None:
     assert host(predict(job(where=place(ranks=16)))) == host(predict(job()))
 
 
@@ -37,7 +37,13 @@ def test_deepspeed_keeps_the_float32_values_beside_its_parameters() -> None:
 
 def test_in_float32_deepspeed_keeps_the_policy_while_the_reference_loads() -> None:
     terms = host(predict(job(model={"bf16": False}, parallel={"zero_stage": 2}, **AWAKE)))
-    assert terms["loaded policy"] == terms["loaded reference model"] == 8 * 4 * P
+    assert terms["loaded policy"] == 8 * 4 * P
+    assert terms["loaded reference model"] == 4 * P  # of which FSDP2 gives each rank its shard
+
+
+def test_the_hf_engine_is_loaded_by_every_rank() -> None:
+    rollout = {"engine_type": "hf", **AWAKE["rollout"]}
+    assert host(predict(job(model={"bf16": False}, rollout=rollout)))["loaded engine"] == 8 * 4 * P
 
 
 def test_weights_as_they_are_in_the_file_take_no_memory_of_a_rank() -> None:
