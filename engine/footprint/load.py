@@ -7,7 +7,7 @@ from engine.footprint.terms import Term
 
 Terms = tuple[Term, ...]
 Moments = dict[str, Terms]
-RANK_0 = "on rank 0"
+RANK_0 = ", read by rank 0"
 
 
 def load_moments(job: Job, engine: EngineStates) -> Moments:
@@ -38,7 +38,8 @@ def policy_copies(job: Job) -> Terms:
     """
     params, lora = job.shape.params, job.config.model.lora_rank > 0
     if lora or job.strategy == "fsdp2" or not job.config.model.bf16:
-        return _copy("loaded policy", job.compute_bytes if lora else 4, params)
+        who = RANK_0 if job.strategy == "fsdp2" else ""
+        return _copy("loaded policy", job.compute_bytes if lora else 4, params, who)
     formula = f"2 B × {params:,}, beside the float32 values until masters are made"
     converted = Term("policy in bfloat16", 2 * params, formula, "engine/strategy/zero_engine.py")
     return (*_copy("loaded policy", 4, params), converted)
@@ -48,7 +49,7 @@ def reference_copy(job: Job) -> Terms:
     """The same of the reference model, which rank 0 reads in any case."""
     if job.config.algorithm.init_kl_coef == 0 or job.config.model.lora_rank:
         return ()
-    return _copy("loaded reference model", job.compute_bytes, job.shape.params)
+    return _copy("loaded reference model", job.compute_bytes, job.shape.params, RANK_0)
 
 
 def engine_copy(job: Job) -> Terms:
@@ -56,14 +57,14 @@ def engine_copy(job: Job) -> Terms:
     return _copy("loaded engine", job.compute_bytes, job.shape.params) if job.engine == "hf" else ()
 
 
-def _copy(name: str, number: int, params: int) -> Terms:
+def _copy(name: str, number: int, params: int, who: str = "") -> Terms:
     """Weights in bfloat16, as models are published, stay mapped to their file: pages that all ranks share.
 
     Measured: loading them takes 0.05 B of a rank's own memory per parameter in bfloat16, 4.04 B in float32.
     """
     if number == 2:
         return ()
-    return (Term(name, number * params, f"{number} B × {params:,}", "engine/models/load_once.py"),)
+    return (Term(name, number * params, f"{number} B × {params:,}{who}", "engine/models/load_once.py"),)
 
 
 def _root(job: Job) -> Terms:
