@@ -118,18 +118,19 @@ def _shares(job: Job) -> list[Values]:
 
     All that are sampled at once, at full length: more would hardly be used.
     """
-    shares: list[Values] = [{UTIL: percent / 100} for percent in range(1, MOST_SHARE + 1)]
-    longest, capacity = job.config.rollout.max_len, kv_capacity(job)
+    most, less = (
+        kv_capacity(with_config(job, {UTIL: percent / 100})) for percent in (MOST_SHARE, MOST_SHARE - 1)
+    )
+    per_step = max(1, most.tokens - less.tokens)  # the cache grows in a straight line with the share
 
     def holding(sequences: int) -> int:
-        wanted = sequences * longest
-        return bisect_left(
-            shares, True, key=lambda share: kv_capacity(with_config(job, share)).tokens >= wanted
-        )
+        spare = most.tokens - sequences * most.max_len
+        return min(max(MOST_SHARE - spare // per_step, 1), MOST_SHARE)
 
-    all_at_once = min(capacity.demand, capacity.most)
-    low = min(holding(min(FEW, all_at_once)), MOST_SHARE - 1)
-    return shares[low : max(holding(all_at_once) + 1, COMMON_SHARE)]
+    all_at_once = min(most.demand, most.most)
+    high = max(holding(all_at_once), COMMON_SHARE)
+    low = min(holding(min(FEW, all_at_once)), high)
+    return [{UTIL: percent / 100} for percent in range(low, high + 1)]
 
 
 def _fast_enough(options: list[Values], values: Values, request: Request, beat: float) -> list[Values]:

@@ -6,7 +6,7 @@ from engine.config.choices import installed
 from engine.config.load import Resolved
 from engine.findings import Finding, Fix
 from engine.footprint.speed import estimate
-from rftui.plan import explain, suggest
+from rftui.plan import conflicts, explain, suggest
 from rftui.plan.fit import Candidate
 from rftui.plan.knobs import KNOBS, TP, given_values, with_config, with_values
 from rftui.plan.layouts import Values
@@ -24,8 +24,7 @@ def make_plan(request: Request) -> Plan:
     if found.best is None:
         leanest = _candidate(request, suggest.leanest_values(request))
         plan = _plan(request, leanest, fits=False)
-        missing = suggest.does_not_fit(request, leanest.job, leanest.footprint)
-        return replace(plan, findings=(*plan.findings, *_conflicts(request), missing))
+        return replace(plan, findings=(*plan.findings, *_misfits(request, leanest)))
     plan = _plan(request, found.best, fits=True)
     return replace(plan, runner_up=_runner_up(found.best, found.runner_up) if found.runner_up else None)
 
@@ -33,15 +32,14 @@ def make_plan(request: Request) -> Plan:
 def evaluate(request: Request) -> Plan:
     """The configuration exactly as it is given, defaults included: does it fit, how long does it take?"""
     exact = _candidate(request, {})
-    job, footprint = exact.job, exact.footprint
-    fits = request.fits(job, footprint)
+    fits = request.fits(exact.job, exact.footprint)
     plan = _plan(request, exact, fits=fits)
     defaults = dict.fromkeys((key for key in KNOBS if request.is_open(key)), "the default")
     reasons = _in_order(plan.reasons | defaults)
     plan = replace(plan, resolved=request.resolved, chosen={}, reasons=reasons)
     if fits:
         return plan
-    return replace(plan, findings=(*plan.findings, suggest.does_not_fit(request, job, footprint)))
+    return replace(plan, findings=(*plan.findings, *_misfits(request, exact)))
 
 
 def _candidate(request: Request, values: Values) -> Candidate:
@@ -79,9 +77,12 @@ def _in_order(reasons: dict[str, str]) -> dict[str, str]:
     return {key: reasons[key] for key in (*KNOBS, *reasons) if key in reasons}
 
 
-def _conflicts(request: Request) -> list[Finding]:
-    found = suggest.conflict(request)
-    return [found] if found else []
+def _misfits(request: Request, nearest: Candidate) -> list[Finding]:
+    """What is said of a plan that does not fit: given values that exclude each other, and what is missing."""
+    values = conflicts.conflicting(request)
+    relaxed = conflicts.relaxed(request, values)
+    found = [conflicts.conflict(request, values, relaxed)] if values else []
+    return [*found, suggest.does_not_fit(request, nearest.job, nearest.footprint, relaxed)]
 
 
 def _beyond_island(request: Request) -> list[Finding]:

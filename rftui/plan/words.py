@@ -1,5 +1,7 @@
 """Quantities in words, alike in everything a plan says."""
 
+from collections.abc import Mapping
+
 from engine.config.values import show
 
 GB = 10**9
@@ -25,7 +27,7 @@ def setting(key: str, value: object) -> str:
     return f"{flag(key)} = {show(value)}"
 
 
-def settings(values: dict[str, object]) -> str:
+def settings(values: Mapping[str, object]) -> str:
     """Several settings, separated by commas."""
     return ", ".join(setting(key, value) for key, value in values.items())
 

@@ -5,9 +5,10 @@ import shlex
 import pytest
 
 from engine.findings import Finding
+from rftui.plan.conflicts import conflicting, without
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.request import Request
-from rftui.plan.suggest import changed, conflicting, without
+from rftui.plan.suggest import changed
 from tests.rftui.plan.asking import SEVEN, request
 
 LARGE = "Qwen/Qwen2.5-32B-Instruct"
