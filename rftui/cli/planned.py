@@ -12,7 +12,7 @@ from engine.footprint.terms import Term
 from rftui.plan.result import Plan
 from rftui.plan.simulation import Agreement
 from rftui.plan.values import PARTS
-from rftui.plan.words import GB, duration, flag, gb, percent, settings
+from rftui.plan.words import GB, count, duration, flag, gb, percent, settings
 
 BAR = 18
 LARGEST = 3
@@ -57,7 +57,7 @@ def _heading(plan: Plan) -> Text:
     else:
         link = f", NVLink joins {place.island}" if place.island > 1 else ""
         where = f"{place.ranks} × {place.device.name}{machines}, {gb(place.free)} free on each{link}"
-    model = f"{shape.name}: {shape.params / 1e9:.3g} B parameters ({shape.family})"
+    model = f"{shape.name}: {count(shape.params)} parameters ({shape.family})"
     worst, host = plan.footprint.worst, plan.footprint.host_bytes
     verdict = f"needs {gb(worst.bytes)} of {gb(place.free)} (in {worst.phase})"
     if worst.bytes <= place.free and host > place.host_memory:

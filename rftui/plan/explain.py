@@ -22,6 +22,7 @@ from rftui.plan.knobs import (
     UTIL,
     has_reference,
     tensor_parallel_sizes,
+    wider_sizes,
     with_config,
 )
 from rftui.plan.request import Request
@@ -123,9 +124,10 @@ class _Why:
         size, sizes = self.candidate.values[TP], tensor_parallel_sizes(self.job)
         position = sizes.index(size) if size in sizes else 0
         others = [sizes[i] for i in (position - 1, position + 1) if 0 <= i < len(sizes)]
-        if not others:
-            return f"{size} is the only size that divides ranks and heads within a fast link"
-        return "; ".join(self._with(TP, other) for other in others)
+        told = [self._with(TP, other) for other in others]
+        if beyond := next(wider_sizes(self.job), None):
+            told.append(f"beyond the fast link {self._with(TP, beyond)}")
+        return "; ".join(told) or f"{size} is the only size that divides ranks and heads"
 
     def _share(self) -> str:
         rollout = next(p for p in self.candidate.footprint.phases if p.phase == "rollout")

@@ -87,11 +87,19 @@ def tensor_parallel_sizes(job: Job) -> list[int]:
     return [
         size
         for size in range(1, place.island + 1)
-        if place.ranks % size == 0 and place.ranks_per_node % size == 0 and splits_heads(shape, size)
+        if place.ranks % size == 0 and place.ranks_per_node % size == 0 and _splits_heads(shape, size)
     ]
 
 
-def splits_heads(shape: ModelShape, size: int) -> bool:
+def wider_sizes(job: Job) -> Iterator[int]:
+    """Sizes beyond the island of the fast link, but not beyond the machine."""
+    place = job.place
+    for size in range(place.island + 1, place.ranks_per_node + 1):
+        if place.ranks_per_node % size == 0 and _splits_heads(job.shape, size):
+            yield size
+
+
+def _splits_heads(shape: ModelShape, size: int) -> bool:
     """Whether an engine can spread the model's attention over `size` ranks."""
     return shape.heads % size == 0 and (shape.kv_heads % size == 0 or size % shape.kv_heads == 0)
 

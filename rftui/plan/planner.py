@@ -8,7 +8,7 @@ from engine.findings import Finding, Fix
 from engine.footprint.speed import estimate
 from rftui.plan import conflicts, explain, suggest
 from rftui.plan.fit import Candidate
-from rftui.plan.knobs import KNOBS, TP, given_values, with_config, with_values
+from rftui.plan.knobs import ENGINE, KNOBS, TP, given_values, with_config, with_values
 from rftui.plan.layouts import Values
 from rftui.plan.request import Request
 from rftui.plan.result import Plan, RunnerUp
@@ -74,7 +74,7 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
 
 
 def _in_order(reasons: dict[str, str]) -> dict[str, str]:
-    return {key: reasons[key] for key in (*KNOBS, *reasons) if key in reasons}
+    return {key: reasons[key] for key in (ENGINE, *KNOBS) if key in reasons}
 
 
 def _misfits(request: Request, nearest: Candidate) -> list[Finding]:

@@ -11,7 +11,7 @@ from engine.footprint.job import Job
 from engine.footprint.rollout import kv_capacity
 from engine.footprint.terms import Footprint
 from rftui.plan.fit import lean
-from rftui.plan.knobs import TP, splits_heads, with_config, with_values
+from rftui.plan.knobs import TP, wider_sizes, with_config, with_values
 from rftui.plan.layouts import Values, lean_layouts
 from rftui.plan.machines import more_gpus, other_gpus
 from rftui.plan.request import Request
@@ -132,10 +132,8 @@ def _shorter(request: Request) -> Iterator[Fix]:
 
 def _wider_engine(request: Request) -> Iterator[Fix]:
     """Tensor parallel beyond the fast link, but not beyond the machine."""
-    place = request.place
-    for size in range(place.island + 1, place.ranks_per_node + 1):
-        divides = place.ranks_per_node % size == 0 and splits_heads(request.shape, size)
-        if divides and can_fit(changed(request, {TP: size})):
+    for size in wider_sizes(request.job):
+        if can_fit(changed(request, {TP: size})):
             text = f"spread the engine over {size} GPUs, beyond those that a fast link joins"
             yield Fix(text, set={TP: size})
             return

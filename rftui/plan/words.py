@@ -12,6 +12,14 @@ def gb(size: int | float) -> str:
     return f"{size / GB:.1f} GB"
 
 
+def count(number: int) -> str:
+    """A number of parameters: `7.62 B`, `494 M`, `625 k`."""
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
 def percent(change: float) -> str:
     """A relative change: `+14 %`."""
     return f"{change:+.0%}".replace("%", " %").replace("-", "−")

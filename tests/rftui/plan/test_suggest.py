@@ -1,10 +1,12 @@
 """What is said when nothing fits: every change that is suggested does make it fit."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
 from engine.findings import Finding
+from engine.footprint.catalog import shape_of_size
 from rftui.plan.conflicts import conflicting, without
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.request import Request
@@ -18,6 +20,7 @@ TOO_LARGE = [
     (LARGE, "4xA100-40", ()),
     ("meta-llama/Llama-3.1-70B-Instruct", "1xA100-80", ()),
     (SEVEN, "8xA100-40", LONG),
+    (SEVEN, "8xRTX4090", ()),
     (SEVEN, "8xA100-80", ("--engine-mem-util", "0.9", "--no-enable-engine-sleep")),
 ]
 
@@ -91,3 +94,11 @@ def test_as_is_says_what_would_help() -> None:
     for fix in missing.fixes:
         if fix.set:
             assert evaluate(changed(asked, fix.set)).fits or make_plan(changed(asked, fix.set)).fits
+
+
+def test_a_wider_engine_or_a_smaller_model_where_nothing_else_helps() -> None:
+    fixes = finding(request(SEVEN, "8xRTX4090"), "plan.does-not-fit").fixes
+    assert {"rollout.engine_tp_size": 2} in [fix.set for fix in fixes]
+    fixes = finding(request("deepseek-ai/DeepSeek-V3", "1xL4"), "plan.does-not-fit").fixes
+    (fix,) = [fix for fix in fixes if "--params" in fix.command]
+    assert make_plan(replace(request(SEVEN, "1xL4"), shape=shape_of_size(fix.command.split()[1]))).fits
