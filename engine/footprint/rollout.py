@@ -24,6 +24,7 @@ class KVCapacity:
     demand: int
     """Responses that a rollout asks of one replica."""
     max_len: int
+    """Tokens of the longest sequence that the configuration allows."""
 
     @property
     def starts(self) -> bool:
@@ -46,7 +47,7 @@ def kv_capacity(job: Job) -> KVCapacity:
     demand = responses_per_rollout(config) // replicas(config, job.place.ranks)
     if job.engine == "hf":
         own, columns = rollout_hf.rows(job), rollout_hf.columns(job)
-        return KVCapacity(own * columns, own, demand, config.rollout.max_len)
+        return KVCapacity(own * columns, own, demand, columns)
     if job.engine == "vllm":
         share, most = rollout_vllm.kv_share(job), rollout_vllm.batch_limits(job)[1]
     else:

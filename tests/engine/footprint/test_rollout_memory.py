@@ -158,3 +158,11 @@ def test_layers_with_a_window_keep_no_more_than_that() -> None:
     per_token = each.shape.kv_bytes(1, 2)
     assert rollout_vllm.sequence_bytes(each, 4096) == 4096 * per_token
     assert rollout_vllm.sequence_bytes(each, 8192) == 6144 * per_token
+
+
+def test_the_hf_engine_always_has_room_for_what_it_is_asked() -> None:
+    one = job(
+        rollout={"engine_type": "hf", "max_len": 4096, "prompt_max_len": 64, "generate_max_len": 64},
+        batch={"micro_rollout_batch_size": 1},
+    )
+    assert kv_capacity(one).starts
