@@ -38,7 +38,7 @@ def show_plan(plan: Plan, price: float | None = None) -> None:
     if plan.runner_up:
         console.print("\nRunner-up", style="bold")
         console.print(_plain(f"{settings(plan.runner_up.values)}: {plan.runner_up.words}"))
-    notes = [*plan.assumptions, *([f"corrected by {plan.corrected}"] if plan.corrected else [])]
+    notes = [*plan.assumptions, *([f"memory is corrected by {plan.corrected}"] if plan.corrected else [])]
     if notes:
         console.print("\nAssumed", style="bold")
         for note in notes:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from engine.config.choices import installed
 from engine.config.load import Resolved
 from engine.findings import Finding, Fix
+from engine.footprint.margin import Measured
 from engine.footprint.speed import estimate
 from rftui.plan import conflicts, explain, suggest
 from rftui.plan.fit import Candidate
@@ -55,7 +56,6 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
     reasons |= dict.fromkeys(request.engine_there, "assumed to be installed there")
     reasons |= explain.kept(request, KNOBS)
     resolved = Resolved(with_values(request.resolved.config, values), sources)
-    measured = request.memory.measured(best.job)
     return Plan(
         resolved=resolved,
         job=best.job,
@@ -69,8 +69,14 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
         findings=(*request.findings(best.job.config), *_beyond_island(request), *_disk(request, best)),
         assumptions=(*request.assumptions, *_assumed_strategy(request, best)),
         dataset_size=request.dataset_size,
-        corrected=measured.words if measured else "",
+        corrected=_corrected(request.memory.measured(best.job)),
     )
+
+
+def _corrected(measured: Measured | None) -> str:
+    if measured is None:
+        return ""
+    return f"{measured.runs} run{'s' * (measured.runs != 1)} of {measured.words}"
 
 
 def _in_order(reasons: dict[str, str]) -> dict[str, str]:

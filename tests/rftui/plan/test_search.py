@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.config.registry import parameters, value_of
@@ -10,8 +13,10 @@ from engine.footprint.rollout import kv_capacity
 from rftui.plan.fit import MOST_SHARE, fitted
 from rftui.plan.knobs import UTIL, with_config
 from rftui.plan.layouts import layouts
+from rftui.plan.measured import Measurement
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.search import _weight, search
+from rftui.runs.planned import subject_of
 from tests.rftui.plan.asking import HALF, SEVEN, request
 
 MACHINES = [
@@ -138,10 +143,23 @@ def test_planning_takes_less_than_a_second_and_no_heavy_library() -> None:
 
 
 def test_the_run_is_as_long_as_its_data_and_costs_what_its_hours_cost() -> None:
-    from dataclasses import replace
-
     plan = make_plan(replace(request(SEVEN, "8xA100-80"), dataset_size=7473))
     assert plan.iterations == 3 * (7473 // 64)
     assert plan.seconds == pytest.approx(plan.iterations * plan.times.iteration)
     assert plan.cost(2.0) == pytest.approx(2.0 * 8 * plan.seconds / 3600, abs=0.01)
     assert make_plan(request(SEVEN, "8xunknown-80")).seconds is None
+
+
+def test_measured_runs_of_the_same_kind_correct_a_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RFTUI_DATA_DIR", str(tmp_path))
+    plain = make_plan(request(SEVEN, "8xA100-80"))
+    ran = Measurement("run", 1.0, subject_of(plain.job), {"update": 1.5})
+    (tmp_path / "measurements.jsonl").write_bytes(msgspec.json.encode(ran) + b"\n")
+    given = [word for key, value in plain.chosen.items() for word in (f"--{key}", str(value).lower())]
+    again = evaluate(request(SEVEN, "8xA100-80", *given))
+    assert plain.corrected == "" and "1 run" in again.corrected
+    update = {phase.phase: phase.bytes for phase in again.footprint.phases}["update"]
+    assert update > {phase.phase: phase.bytes for phase in plain.footprint.phases}["update"]
+    assert any("measured" in term.source for phase in again.footprint.phases for term in phase.terms)
