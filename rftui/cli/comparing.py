@@ -19,6 +19,8 @@ from rftui.plan.values import PARTS, as_values
 from rftui.plan.words import GB, duration, flag
 from rftui.runs.rundir import find
 
+UNKNOWN = "not known"
+
 
 def show_comparison(
     names: tuple[str, str],
@@ -70,8 +72,8 @@ def _table(names: tuple[str, str], plans: Sequence[Plan]) -> Table:
     row("host, GB", lambda plan: f"{plan.footprint.host_bytes / GB:.1f}")
     row("checkpoints, GB", lambda plan: f"{plan.footprint.disk_bytes / GB:.1f}")
     for part in ("iteration", *PARTS):
-        row(part, lambda plan, part=part: duration(getattr(plan.times, part)))  # type: ignore[misc]
-    row("tokens/s", lambda plan: f"{plan.times.tokens_per_s:,.0f}")
+        row(f"time of {part}", lambda plan, part=part: _time(plan, part))  # type: ignore[misc]
+    row("tokens/s", lambda plan: f"{plan.times.tokens_per_s:,.0f}" if plan.times.calibrated else UNKNOWN)
     row("mean response", lambda plan: f"{plan.lengths.response:g}")
     for key in _differing(plans):
         row(flag(key), lambda plan, key=key: show(value_of(plan.resolved.config, key)))  # type: ignore[misc]
@@ -80,6 +82,10 @@ def _table(names: tuple[str, str], plans: Sequence[Plan]) -> Table:
 
 def _gb(plan: Plan, phase: str) -> str:
     return next(f"{p.bytes / GB:.1f}" for p in plan.footprint.phases if p.phase == phase)
+
+
+def _time(plan: Plan, part: str) -> str:
+    return duration(getattr(plan.times, part)) if plan.times.calibrated else UNKNOWN
 
 
 def _differing(plans: Sequence[Plan]) -> list[str]:

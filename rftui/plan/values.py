@@ -81,6 +81,7 @@ def _times(times: Times) -> dict[str, Any]:
         "samples_per_min": round(times.samples_per_min, 2),
         "mfu": times.mfu,
         "bound": times.bound,
+        "calibrated": times.calibrated,
     }
 
 

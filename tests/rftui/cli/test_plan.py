@@ -132,7 +132,7 @@ def test_comparison_shows_both_side_by_side(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     assert ["max_len", "1536", "8192"] in rows
-    assert {row[0] for row in rows} >= {"update, GB", "iteration", "tokens/s", "fits"}
+    assert {row[0] for row in rows} >= {"update, GB", "time of iteration", "tokens/s", "fits"}
     both = told("--compare", "gsm8k", str(file), *SEVEN, *A100)["compare"]
     assert list(both) == ["gsm8k", str(file)] and all(plan["fits"] for plan in both.values())
     done = rft("plan", "--compare", "gsm8k", "gsm9k", *SEVEN, *A100)
