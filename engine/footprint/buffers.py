@@ -11,6 +11,12 @@ from engine.footprint.terms import Term
 
 FSDP = "engine/strategy/fully_sharded.py"
 REDUCE = "torch FSDP2: foreach_reduce"
+GLOO = "torch ProcessGroupGloo: reduce_scatter"
+
+
+def copies_to_reduce(job: Job, ranks: int) -> bool:
+    """Whether a reduce-scatter copies what it reduces: gloo's does, on a CPU."""
+    return job.place.on_cpu and ranks > 1
 
 
 class Buffers:
@@ -27,6 +33,7 @@ class Buffers:
         self.adapted = bool(frozen(job))
         self.trained = trained_shards(job, self.ranks)
         self.table = job.shape.vocab * job.shape.hidden
+        self.copies = copies_to_reduce(job, self.ranks)
 
     def root(self, whose: str = "") -> tuple[Term, ...]:
         """Embedding and head, whole."""
@@ -57,6 +64,14 @@ class Buffers:
         """The gradients of the layer before, in float32 on their way to the other ranks."""
         return self._elements("gradients of a layer, reduced", 4, self.trained.layer, REDUCE)
 
+    def reduced_by_gloo(self) -> tuple[Term, ...]:
+        """A layer's gradients in float32, and gloo's copy of them; nothing with NCCL, which makes none."""
+        return (
+            self._elements("gradients of a layer, reduced", 8, self.trained.layer, GLOO)
+            if self.copies
+            else ()
+        )
+
     def head_gradient(self, copies: int = 1) -> tuple[Term, ...]:
         """The gradient of the head waits for that of the embedding, which are reduced together."""
         if not self.fsdp or self.adapted:
@@ -67,7 +82,8 @@ class Buffers:
 
     def root_gradients(self) -> tuple[Term, ...]:
         """Gradients of embedding and head, whole, and in float32 on their way."""
-        return self._elements("gradients of embedding and head", self.number + 4, self.trained.root, REDUCE)
+        each, source = (8, GLOO) if self.copies else (self.number + 4, REDUCE)
+        return self._elements("gradients of embedding and head", each, self.trained.root, source)
 
     @property
     def _layer(self) -> int:

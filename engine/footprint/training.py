@@ -101,6 +101,7 @@ class _Trainer:
         before = self.gradients if self.accumulates else ()
         count = self.job.shape.layers
         root, head, once = buffers.root(), buffers.head_gradient(), activations.once()
+        yield "while the first layer is gathered", before + root + buffers.root_arriving() + buffers.layers()
         waiting = before + root + activations.kept(count) + once
         waiting += buffers.last_layer()
         yield "at the logits", waiting + logits.without_gradient()
@@ -114,6 +115,10 @@ class _Trainer:
                 here += buffers.reducing()
             yield f"in {name} backward pass", here + activations.kept(left) + at_work
             yield f"at the end of {name} backward pass", here + activations.kept(left - 1) + ending
+            if copied := buffers.reduced_by_gloo():
+                done = self.gradients if left == 1 else before
+                here = root + head + buffers.layers(1) + done + activations.kept(left - 1)
+                yield f"when {name} gradients are reduced", here + copied
         yield (
             "at the embedding's gradient",
             self.gradients + root + buffers.reducing() + buffers.head_gradient(2),

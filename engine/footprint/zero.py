@@ -7,8 +7,9 @@ in buckets; a gradient larger than a bucket is reduced by itself.
 from collections.abc import Iterator
 
 from engine.footprint import states
+from engine.footprint.buffers import copies_to_reduce
 from engine.footprint.job import Job
-from engine.footprint.shards import small_params
+from engine.footprint.shards import adapted, small_params
 from engine.footprint.terms import Term
 
 BF16, STAGE_1_2, STAGE_3 = (
@@ -46,8 +47,17 @@ class Zero:
         self.adapted = bool(states.frozen(job))
         self.table = 0 if self.adapted else job.shape.vocab * job.shape.hidden
         self.tied = job.shape.tied
+        self.largest = self._largest_trained()
         self.bucket = min(states.BUCKET, self.trained)
         self.source = BF16 if self.keeps_narrow else STAGE_3 if self.stage == 3 else STAGE_1_2
+
+    def _largest_trained(self) -> int:
+        """Elements of the largest tensor that is trained."""
+        if not self.adapted:
+            return self.table
+        model = self.job.config.model
+        linear = adapted(self.job.shape, model.target_modules)
+        return model.lora_rank * max((max(module.weight) for _, module in linear), default=1)
 
     # --- always there -----------------------------------------------------------------------------------
 
@@ -64,13 +74,15 @@ class Zero:
         """The buffer in which gradients of stages 1 and 2 go to host memory."""
         if not states.optimizer_on_host(self.job):
             return ()
-        return (self._elements("gradient on its way", self.number, self.table or self.bucket),)
+        return (self._elements("gradient on its way", self.number, self.largest),)
 
     def small(self) -> Terms:
         """Small tensors, which stage 3 has whole between updates too."""
         if self.stage < 3 or self.ranks == 1:
             return ()
         size = small_params(self.job.shape, PERSISTENT)
+        if self.adapted and self.largest <= PERSISTENT:
+            size += self.trained
         return (self._elements("small parameters, whole", self.number, size),)
 
     # --- during forward and backward ----------------------------------------------------------------------
@@ -89,6 +101,8 @@ class Zero:
         """Of all parameters, where they are not there anyway."""
         if self.keeps_narrow:
             return (self._elements("gradients in bfloat16", self.number, self.trained),)
+        if self.stage == 2 and not self.mixed:  # those of one micro-batch are added to those before
+            return (self._elements("gradients, old and new", 8, self.share),)
         return () if self.stage == 3 else states.gradients(self.job)
 
     def filling(self) -> Terms:
@@ -125,12 +139,12 @@ class Zero:
     def reducing(self) -> Terms:
         """Copies of a bucket, or of a larger gradient, on their way to the other ranks."""
         if self.keeps_narrow:  # float32 gradients are reduced where they are
-            largest = self.table or self.share
-            return (self._elements("a gradient in float32", 4, largest),)
+            return (self._elements("a gradient in float32", 4, self.largest),)
         largest = max(self.bucket, self.table)
         oversized = largest > self.bucket
         if self.stage == 3:
             each = 8 if oversized and self.mixed else 4
+            each += 4 * copies_to_reduce(self.job, self.ranks)
         else:
             each = self.number + 4 if self.stage == 2 and self.mixed else 4
         return (self._elements("gradients being reduced", each, largest),)
@@ -149,13 +163,14 @@ class Zero:
             yield "while the optimizer steps", self.gradients()
             return
         own = {1: self.partition(), 2: states.gradients(self.job), 3: ()}[self.stage]
+        if self.adapted:  # of parameters, stage 3 parts with those that are trained alone
+            own += self.small()
         yield "while the gradient's norm is taken", own + self._norm()
         yield "while the optimizer steps", own + self._copies()
 
     def _norm(self) -> Terms:
         """In float64, tensor by tensor."""
-        largest = self.table or self.job.shape.params_largest_layer
-        part = states.divided(largest, self.ranks) if self.stage == 3 else min(largest, self.share)
+        part = states.divided(self.largest, self.ranks) if self.stage == 3 else min(self.largest, self.share)
         return (self._elements("a gradient in float64", 8, part),)
 
     def _copies(self) -> Terms:
