@@ -1,9 +1,11 @@
 """One rank reads a model's weights; the others hold its modules alone until the model is sharded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engine.findings import FindingsError
 from engine.models.loading import ModelSource
@@ -22,14 +24,13 @@ class Loaded:
 class _Likeness:
     """What makes a model of modules alone the one that rank 0 has loaded."""
 
-    tensors: list[tuple[str, torch.Size, torch.dtype]]
+    tensors: dict[str, tuple[torch.Size, torch.dtype]]
     conversions: Any
     """What transformers did to the checkpoint's tensors, which it undoes when weights leave the model."""
 
     @classmethod
     def of(cls, model: Any) -> "_Likeness":
-        named = (*model.named_parameters(), *model.named_buffers())
-        tensors = [(name, tensor.shape, tensor.dtype) for name, tensor in named]
+        tensors = {name: (tensor.shape, tensor.dtype) for name, tensor in _named(model)}
         return cls(tensors, getattr(model, "_weight_conversions", None))
 
 
@@ -70,9 +71,17 @@ def _without_weights(
         model = source.outline(dtype)
     except Exception as error:  # whatever a model's own code raises where there are no numbers
         return None, f"it cannot be built without its weights ({type(error).__name__}: {error})"
-    own, theirs = set(_Likeness.of(model).tensors), set(loaded.tensors)
-    if own != theirs:
-        return None, f"built without its weights it differs in {min(name for name, *_ in own ^ theirs)}"
+    for name, tensor in _named(model):
+        if name in loaded.tensors:  # of some models a few stay float32, whatever is asked for
+            tensor.data = tensor.data.to(loaded.tensors[name][1])
+    unlike = _Likeness.of(model).tensors.items() ^ loaded.tensors.items()
+    if unlike:
+        return None, f"built without its weights it differs in {min(name for name, _ in unlike)}"
     if loaded.conversions is not None:
         model._weight_conversions = loaded.conversions
     return model, None
+
+
+def _named(model: Any) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()

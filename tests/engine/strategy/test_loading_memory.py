@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, Qwen2Config
+from transformers import AutoModelForCausalLM, DeepseekV3Config, Qwen2Config
 
 from engine.toy.tokenizer import build_tokenizer
 from tests.engine.ranks import run_ranks
@@ -16,14 +16,45 @@ from tests.engine.rollout.engine_models import save
 PROGRAMS = Path(__file__).parents[1] / "programs"
 ALIKE = PROGRAMS / "loaded_models.py"
 
+DEEPSEEK = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 8,
+    "first_k_dense_replace": 1,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "n_group": 1,
+    "topk_group": 1,
+}
+
 pytestmark = [pytest.mark.dist, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Folders by family: tied and untied heads, experts that are fused on loading."""
+    """Folders by family: tied and untied heads, experts that are fused on loading, more than one dtype."""
     root = tmp_path_factory.mktemp("models")
-    return {family: str(save(root / family, family)) for family in ("qwen2", "llama", "qwen3_moe")}
+    folders = {family: save(root / family, family) for family in ("qwen2", "llama", "qwen3_moe")}
+    folders["deepseek_v3"] = save_deepseek(root / "deepseek_v3")
+    return {family: str(folder) for family, folder in folders.items()}
+
+
+def save_deepseek(folder: Path) -> Path:
+    """A model of which one buffer stays float32, in bfloat16 too."""
+    tokenizer = build_tokenizer()
+    ids = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    config = DeepseekV3Config(**DEEPSEEK, vocab_size=len(tokenizer), **ids)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def alike(*, nproc: int, **cases: dict[str, Any]) -> list[str]:
@@ -34,7 +65,7 @@ def alike(*, nproc: int, **cases: dict[str, Any]) -> list[str]:
 
 
 def test_weights_are_those_that_every_rank_would_have_loaded(models: dict[str, str]) -> None:
-    tied, untied, moe = ({"pretrain": models[family]} for family in ("qwen2", "llama", "qwen3_moe"))
+    tied, untied, moe, mixed = ({"pretrain": folder} for folder in models.values())
     offload = {"adam_offload": True, "ref_reward_offload": True}
     layers = {"gradient_checkpointing": True, "fused_linear_logprob": True}
     told = alike(
@@ -44,6 +75,7 @@ def test_weights_are_those_that_every_rank_would_have_loaded(models: dict[str, s
         offloaded={"model": tied, "memory": {"fsdp_cpu_offload": True}},
         adapters={"model": {**untied, "lora_rank": 4}},
         experts={"model": moe},
+        dtypes={"model": mixed},
         layers={"model": {**tied, "torch_compile": True}, "memory": layers},
         replicas={"model": tied, "parallel": {"fsdp_shard_size": 1}},
     )
