@@ -163,6 +163,7 @@ class Zero:
             yield "while the optimizer steps", self.gradients()
             return
         own = {1: self.partition(), 2: states.gradients(self.job), 3: ()}[self.stage]
+        yield "as the step begins", own + self.small()
         if self.adapted:  # of parameters, stage 3 parts with those that are trained alone
             own += self.small()
         yield "while the gradient's norm is taken", own + self._norm()
