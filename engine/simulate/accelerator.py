@@ -82,8 +82,8 @@ class _Module:
     def _is_in_bad_fork(self) -> bool:
         return False
 
-    def is_bf16_supported(self) -> bool:
-        return True
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16]
 
 
 def register() -> torch.device:

@@ -19,6 +19,9 @@ class FakeTracker(MemoryTracker):
     Numbers that are read from the device are 1: there are none.
     """
 
+    most_true: int = 1
+    """How many elements of a mask on the device are taken to be true, where their number decides shapes."""
+
     def __init__(self) -> None:
         super().__init__()
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -30,6 +33,10 @@ class FakeTracker(MemoryTracker):
             return 1.0 if dtype.is_floating_point else dtype == torch.bool or 1
         if not fake and not _on_device(kwargs.get("device")):
             return func(*args, **kwargs)
+        if func is aten.nonzero.default:
+            mask = args[0]
+            shape = (min(mask.numel(), FakeTracker.most_true), mask.dim())
+            return self.run(aten.new_empty.default, (mask, shape), {"dtype": torch.int64})
         args, kwargs = tree_map_only(Tensor, self._fake, (args, kwargs))
         with self.mode:
             return func(*args, **kwargs)

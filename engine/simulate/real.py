@@ -49,12 +49,18 @@ class RandomSource:
             self.config, dtype=dtype, attn_implementation=self.attention.name
         )
 
+    def outline(self, dtype: torch.dtype) -> Any:
+        """The same on the meta device."""
+        with torch.device("meta"):
+            return self.load(dtype)
+
 
 def measure_real(config: RunConfig, model_config: Mapping[str, Any]) -> Simulation:
     """Run the training part on this rank for real. Collective, where torchrun started several.
 
     `model_config` is a model's `config.json`, of a model that fits. On a CPU all memory is the device's, so
-    in phase `load` the whole model counts, and everywhere the token ids and masks of the trainer.
+    in phase `load` the whole model counts, and everywhere the token ids and masks of the trainer. The process
+    group stays up.
     """
     started = time.perf_counter()
     strategy = _strategy(config)
@@ -62,5 +68,4 @@ def measure_real(config: RunConfig, model_config: Mapping[str, Any]) -> Simulati
     built = AutoConfig.for_model(model.pop("model_type"), **model)
     source = RandomSource(config, built, strategy.device)
     found = drive(config, source, strategy, MemoryTracker(), strategy.device.type)
-    strategy.close()
     return msgspec.structs.replace(found, seconds=round(time.perf_counter() - started, 1))

@@ -15,7 +15,10 @@ from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 
 from engine.data import experience
+from engine.data.experience import MicroBatch
+from engine.models.sequence_parallel import SequenceParallel
 from engine.simulate import accelerator
+from engine.simulate.fake import FakeTracker
 from engine.strategy import fully_sharded
 
 aten = torch.ops.aten
@@ -29,6 +32,7 @@ def install(kind: Kind) -> None:
     nn.Module._apply = _apply  # type: ignore[method-assign]
     fully_sharded.fully_shard = _fully_shard
     _fsdp_param._chunk_with_empty = _Chunks  # type: ignore[assignment]
+    SequenceParallel.slice_of = _slice_of  # type: ignore[method-assign, assignment]
     if kind == "cuda":
         torch.Tensor.is_cuda = property(_is_on_device)  # type: ignore[assignment]
         F.scaled_dot_product_attention = _cuda_attention
@@ -41,6 +45,17 @@ def install(kind: Kind) -> None:
 
 def _is_on_device(tensor: Tensor) -> bool:
     return tensor.device.type in ("cuda", accelerator.NAME)
+
+
+# --- what depends on values ------------------------------------------------------------------------------
+
+_slice_of_really = SequenceParallel.slice_of
+
+
+def _slice_of(sequence: SequenceParallel, batch: MicroBatch) -> tuple[MicroBatch, Tensor]:
+    """Of the ranks that share a row, the one whose slice holds nothing but responses."""
+    FakeTracker.most_true = -(-batch.input_ids.shape[1] // sequence.group.size)
+    return _slice_of_really(sequence, batch)
 
 
 # --- moving modules --------------------------------------------------------------------------------------
