@@ -98,7 +98,8 @@ class _Trainer:
 
     def _fsdp_moments(self, batch: Batch) -> Moments:
         buffers, activations, logits = self.buffers, Activations(self.job, batch), Logits(self.job, batch)
-        before = self.gradients if self.accumulates else ()
+        gradients, partial = self._reduced_over_replicas()
+        before = partial if self.accumulates else ()
         count = self.job.shape.layers
         root, head, once = buffers.root(), buffers.head_gradient(), activations.once()
         yield "while the first layer is gathered", before + root + buffers.root_arriving() + buffers.layers()
@@ -110,20 +111,36 @@ class _Trainer:
         working = root + head + buffers.layers()
         at_work, ending = once[1:] + activations.at_work(), buffers.layer_gradients()
         for left, name in _layers(count):
-            here = working + (self.gradients if left == 1 else before)
+            here = working + (gradients if left == 1 else before)
             if left < count:
                 here += buffers.reducing()
             yield f"in {name} backward pass", here + activations.kept(left) + at_work
             yield f"at the end of {name} backward pass", here + activations.kept(left - 1) + ending
             if copied := buffers.reduced_by_gloo():
-                done = self.gradients if left == 1 else before
+                done = gradients if left == 1 else before
                 here = root + head + buffers.layers(1) + done + activations.kept(left - 1)
                 yield f"when {name} gradients are reduced", here + copied
         yield (
             "at the embedding's gradient",
             self.gradients + root + buffers.reducing() + buffers.head_gradient(2),
         )
-        yield "when gradients of embedding and head are reduced", self.gradients + buffers.root_gradients()
+        yield "when gradients of embedding and head are reduced", gradients + buffers.root_gradients()
+
+    def _reduced_over_replicas(self) -> tuple[Terms, Terms]:
+        """Gradients at the end of a step's last backward pass, and between its micro-batches.
+
+        Replicas of HSDP reduce at the last micro-batch, in float32: bfloat16 gradients are made of copies.
+        """
+        job = self.job
+        replicated = job.shard_ranks < job.place.ranks
+        if not replicated or not job.config.memory.use_mp_opt or states.on_host(job):
+            return self.gradients, self.gradients
+        size = states.trained_shards(job, job.shard_ranks).all
+        words = f"4 B × {size:,}"
+        partial = (
+            Term("gradients for all replicas, float32", 4 * size, words, "torch FSDP2: foreach_reduce"),
+        )
+        return self.gradients + partial, partial
 
     def _zero_moments(self, zero: Zero, batch: Batch) -> Moments:
         activations, logits = Activations(self.job, batch), Logits(self.job, batch)
