@@ -29,6 +29,8 @@ OTHER_PROGRAMS = {
     "local-addr": "torchrun",
     "force-reinstall": "pip",
     "gpus": "docker",
+    "gpu-reset": "nvidia-smi",
+    "status": "nvidia-smi",
 }
 PLACEHOLDERS = {"parameter", "PARAMETER", "any_parameter", "name"}
 
