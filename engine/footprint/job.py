@@ -18,7 +18,7 @@ class Place:
     island: int
     """Neighbouring ranks of a node that the fast link (NVLink) joins; 1 without one."""
     free: int
-    """Device memory that a rank may use: what other processes hold is not in it. On a CPU: its share of RAM."""
+    """Device memory that a rank may use, without what other processes hold. On a CPU: its share of RAM."""
     host_memory: int
     """Host memory of a node that may be used."""
     disk_free: int | None = None

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from engine.config.registry import value_of
 from engine.config.values import show
+from engine.footprint.devices import GIB
 from engine.footprint.terms import Term
 from rftui.plan.result import Plan
 from rftui.plan.simulation import Agreement
@@ -56,7 +57,8 @@ def _heading(plan: Plan) -> Text:
         where = f"{place.ranks} rank{'s' * (place.ranks > 1)} on the CPU, {gb(place.free)} of RAM each"
     else:
         link = f", NVLink joins {place.island}" if place.island > 1 else ""
-        where = f"{place.ranks} × {place.device.name}{machines}, {gb(place.free)} free on each{link}"
+        free = f"{gb(place.free)} ({place.free / GIB:.1f} GiB) free on each"
+        where = f"{place.ranks} × {place.device.name}{machines}, {free}{link}"
     model = f"{shape.name}: {count(shape.params)} parameters ({shape.family})"
     worst, host = plan.footprint.worst, plan.footprint.host_bytes
     verdict = f"needs {gb(worst.bytes)} of {gb(place.free)} (in {worst.phase})"

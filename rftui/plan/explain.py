@@ -40,7 +40,10 @@ def reasons(candidate: Candidate, request: Request) -> dict[str, str]:
 
 
 def difference(candidate: Candidate, other_times: Times, other: Footprint) -> str:
-    """What another plan would cost: `+14 % time, 12.0 GB less`."""
+    """What another plan would cost: `+14 % time, 12.0 GB less`.
+
+    A faster one was passed over for what it risks (`search.UNUSUAL`), or for the memory it takes.
+    """
     change = other_times.iteration / candidate.times.iteration - 1
     size = other.peak - candidate.footprint.peak
     words = []
@@ -48,6 +51,8 @@ def difference(candidate: Candidate, other_times: Times, other: Footprint) -> st
         words.append("the same time" if abs(change) < NOTICED else f"{percent(change)} time")
     if abs(size) >= NOTICED_BYTES:
         words.append(f"{gb(abs(size))} {'more' if size > 0 else 'less'}")
+    if other_times.calibrated and change <= -NOTICED:
+        words.append("too little gained")
     return ", ".join(words) or "no less memory"
 
 
