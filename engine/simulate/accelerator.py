@@ -86,9 +86,20 @@ class _Module:
         return [torch.bfloat16, torch.float16]
 
 
+_KERNELS = torch.library.Library("aten", "IMPL")
+_OWN_KERNELS = ("silu_backward", "mish_backward")
+"""Operations that torch would take apart for a device of others, but that GPUs and CPUs have kernels for."""
+
+
+def _never(*args: Any) -> Any:
+    raise AssertionError("operations on the absent device are not carried out")
+
+
 def register() -> torch.device:
     """Make the device known to torch; it is the same one each time."""
     if not hasattr(torch, NAME):
+        for name in _OWN_KERNELS:
+            _KERNELS.impl(name, _never, "PrivateUse1")
         _setup_privateuseone_for_python_backend(NAME, _Module())
         # Tensors of Python numbers are made in host memory and brought to the device in an operation.
         torch._C._set_only_lift_cpu_tensors(True)

@@ -67,7 +67,9 @@ class TrainingPart(SPMDPPOTrainer):
         return self.tracker.phase(name) if name in _TRACKED else nullcontext()
 
     def run(self, work: Work) -> None:
-        """All phases but `load`: log-probs, `STEPS` optimizer steps with the same responses, weights."""
+        """All phases but `load`: a first iteration, and the log-probs of a second, when there are states."""
+        with self.phase("logprob"):  # of the policy, before anything else: see `_check_sync`
+            self._score_with(self.models.actor, work.scored[: self.config.batch.micro_rollout_batch_size])
         self._logprobs(work.scored)
         for e in work.trained:
             e.old_logprobs = None if self.plan.on_policy else torch.zeros(len(e.response_ids))
@@ -79,6 +81,7 @@ class TrainingPart(SPMDPPOTrainer):
         self._mark()
         with self.phase("sync"):
             self._sync()
+        self._logprobs(work.scored)
 
     def _sync(self) -> None:
         """What `Strategy.update_engine_weights` does before an engine takes over."""
