@@ -1,6 +1,16 @@
 """The real training code, run for one rank of many without memory or network, and its live bytes counted.
 
-Usage. For one's own code, on real or fake tensors:
+A configuration, a model's config.json and a number of ranks, in a process of its own:
+
+    simulate(config, model_config, world_size=64).phase("update")  # engine.simulate.run
+    python -m engine.simulate --config FILE --world 64 [--model-config JSON|FOLDER|NAME] [--json]
+
+The same training part for real, on the ranks that torchrun started: `engine.simulate.real.measure_real`.
+
+The device is one of torch's that is not there (`accelerator`); `like` decides whether kernels and layouts are
+those of CUDA or of a CPU. Workspaces inside kernels, CUDA's context, NCCL and fragmentation are not seen.
+
+For one's own code, on real or fake tensors:
 
     with MemoryTracker() as tracker:
         with tracker.phase("update"):

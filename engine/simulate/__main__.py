@@ -5,9 +5,10 @@ import sys
 
 import msgspec
 
+from engine.config.choices import strategy_name
 from engine.config.load import layer_from_sets, layer_from_yaml, resolve
 from engine.config.rules import check
-from engine.findings import Finding, FindingsError, raise_errors, render
+from engine.findings import Finding, FindingsError, Fix, raise_errors, render
 from engine.simulate.models import config_json
 
 SECTIONS = ("model.", "batch.", "parallel.", "memory.", "rollout.", "algorithm.", "optim.")
@@ -33,6 +34,8 @@ def _run(args: argparse.Namespace) -> str:
     model = config_json(args.model_config or config.model.pretrain)
     if not 1 <= args.world <= 1024:
         raise FindingsError([_world(args.world)])
+    if strategy_name(config) != "fsdp2":
+        raise FindingsError([_only_fsdp2()])
     findings = check(config, world_size=args.world, model_config=model)
     raise_errors(f for f in findings if f.param.startswith(SECTIONS) and f.param != "model.pretrain")
 
@@ -57,11 +60,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _only_fsdp2() -> Finding:
+    return Finding(
+        id="simulation.strategy",
+        severity="error",
+        cause="DeepSpeed cannot be simulated: only FSDP2 runs on tensors without memory.",
+        fixes=(
+            Fix("Simulate with FSDP2", set={"parallel.fsdp": True, "parallel.zero_stage": None}),
+            Fix("Or plan without a simulation: the formulas know ZeRO."),
+        ),
+        param="parallel.zero_stage",
+    )
+
+
 def _world(value: int) -> Finding:
     return Finding(
         id="simulation.world",
         severity="error",
         cause=f"--world {value} is not between 1 and 1024 ranks.",
+        fixes=(Fix(f"Use --world {min(max(value, 1), 1024)}."),),
     )
 
 

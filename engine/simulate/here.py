@@ -15,7 +15,7 @@ from engine.config.sections import RunConfig
 from engine.models.attention import choose_attention
 from engine.simulate import accelerator, ranks, stand_ins
 from engine.simulate.fake import FakeTracker
-from engine.simulate.report import Simulation, extrapolated
+from engine.simulate.report import Simulation, extrapolated, settled
 from engine.simulate.training import Observed, drive
 from engine.strategy.fsdp2 import FSDP2Strategy
 
@@ -67,7 +67,7 @@ def simulate_here(
     else:
         few, more = (_simulate(config, _cut(built, n)) for n in (max(1, layers // 2), layers))
         found = extrapolated(few, more, full)
-    return msgspec.structs.replace(found, seconds=round(time.perf_counter() - started, 1))
+    return msgspec.structs.replace(settled(found), seconds=round(time.perf_counter() - started, 1))
 
 
 def _simulate(config: RunConfig, model_config: Any) -> Simulation:

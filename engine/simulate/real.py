@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from engine.config.choices import strategy_name
 from engine.config.sections import RunConfig
 from engine.models.attention import choose_attention
-from engine.simulate.report import Simulation
+from engine.simulate.report import Simulation, settled
 from engine.simulate.tracker import MemoryTracker
 from engine.simulate.training import Observed, drive
 from engine.strategy.fsdp2 import FSDP2Strategy
@@ -68,4 +68,4 @@ def measure_real(config: RunConfig, model_config: Mapping[str, Any]) -> Simulati
     built = AutoConfig.for_model(model.pop("model_type"), **model)
     source = RandomSource(config, built, strategy.device)
     found = drive(config, source, strategy, MemoryTracker(), strategy.device.type)
-    return msgspec.structs.replace(found, seconds=round(time.perf_counter() - started, 1))
+    return msgspec.structs.replace(settled(found), seconds=round(time.perf_counter() - started, 1))

@@ -6,6 +6,8 @@ from engine.simulate.tracker import Peak
 
 SHOWN = 8
 GIB = 1024**3
+LATER = "logprob later"
+"""Log-probs of a later iteration than the first, which meet optimizer states; only until `settled`."""
 
 
 class PhasePeak(msgspec.Struct, frozen=True):
@@ -67,7 +69,10 @@ def phase_peaks(peaks: dict[str, Peak], names: tuple[str, ...]) -> tuple[PhasePe
 
 
 def extrapolated(few: Simulation, more: Simulation, layers: int) -> Simulation:
-    """The simulation of `layers` layers from two of fewer: all sizes go up by the same with every layer."""
+    """The simulation of `layers` layers from two of fewer: all sizes go up by the same with every layer.
+
+    Exact while a phase's worst moment stays the same one. Buckets of the sync do not grow on once full.
+    """
     share = (layers - few.layers) / (more.layers - few.layers)
 
     def line(a: int, b: int) -> int:
@@ -92,6 +97,21 @@ def extrapolated(few: Simulation, more: Simulation, layers: int) -> Simulation:
     return msgspec.structs.replace(
         more, device=phases(few.device, more.device), host=phases(few.host, more.host), layers=layers
     )
+
+
+def settled(simulation: Simulation) -> Simulation:
+    """With one phase `logprob`: the worse of the first and a later iteration's, and what the later leaves."""
+
+    def settle(phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+        by_name = {phase.phase: phase for phase in phases}
+        later = by_name.pop(LATER, None)
+        if later is not None:
+            worst = max(by_name["logprob"], later, key=lambda phase: phase.bytes)
+            left = {"resident": later.resident, "resident_terms": later.resident_terms}
+            by_name["logprob"] = msgspec.structs.replace(worst, phase="logprob", **left)
+        return tuple(by_name.values())
+
+    return msgspec.structs.replace(simulation, device=settle(simulation.device), host=settle(simulation.host))
 
 
 def words(simulation: Simulation) -> str:

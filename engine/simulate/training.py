@@ -16,7 +16,7 @@ from engine.footprint.terms import PHASES
 from engine.models.weight_names import engine_weights
 from engine.policy_update import PolicyUpdate
 from engine.schedule import plan_run
-from engine.simulate.report import Simulation, phase_peaks
+from engine.simulate.report import LATER, Simulation, phase_peaks
 from engine.simulate.tracker import MemoryTracker
 from engine.simulate.worst import Work, worst_work
 from engine.strategy import Strategy
@@ -25,7 +25,7 @@ from engine.trainer import SPMDPPOTrainer
 STEPS = 2
 """Optimizer steps: the first makes the optimizer's states, the second has them from the start."""
 
-_TRACKED = ("logprob", "update", "sync")
+_TRACKED = ("logprob", LATER, "update", "sync")
 
 
 class Observed(Strategy):
@@ -54,6 +54,7 @@ class TrainingPart(SPMDPPOTrainer):
         self.strategy = strategy
         self.tracker = tracker
         self.telemetry = self  # type: ignore[assignment]
+        self._later = False
         self.plan = plan_run(config, 1000 * config.batch.rollout_batch_size)
         with tracker.phase("load"):
             self.models = models = build_models(config, source, strategy, self.plan)
@@ -64,6 +65,8 @@ class TrainingPart(SPMDPPOTrainer):
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """What the trainer tells telemetry, told to the tracker."""
+        if name == "logprob" and self._later:
+            name = LATER
         return self.tracker.phase(name) if name in _TRACKED else nullcontext()
 
     def run(self, work: Work) -> None:
@@ -81,6 +84,7 @@ class TrainingPart(SPMDPPOTrainer):
         self._mark()
         with self.phase("sync"):
             self._sync()
+        self._later = True
         self._logprobs(work.scored)
 
     def _sync(self) -> None:
@@ -105,6 +109,8 @@ class TrainingPart(SPMDPPOTrainer):
 def drive(config: RunConfig, source: Any, strategy: Any, tracker: MemoryTracker, device: str) -> Simulation:
     """All phases of a training part on an `Observed` strategy, with the heaviest responses; `seconds` is 0.
 
+    Log-probs of a later iteration are a phase by themselves, `LATER`.
+
     `device`: the type of the device whose memory counts as the device's.
     """
     strategy.tracker = tracker
@@ -114,8 +120,8 @@ def drive(config: RunConfig, source: Any, strategy: Any, tracker: MemoryTracker,
         part.run(work)
     return Simulation(
         world_size=strategy.world_size,
-        device=phase_peaks(tracker.peaks(device), PHASES),
-        host=phase_peaks(tracker.peaks("cpu"), PHASES) if device != "cpu" else (),
+        device=phase_peaks(tracker.peaks(device), (*PHASES, LATER)),
+        host=phase_peaks(tracker.peaks("cpu"), (*PHASES, LATER)) if device != "cpu" else (),
         groups=_groups(strategy),
         micro_batches=len(part.update._micro_batches(work.trained)),
         micro_batches_of_step=work.micro_batches,

@@ -99,3 +99,9 @@ def test_what_is_wrong_with_a_configuration_is_a_finding() -> None:
     with pytest.raises(FindingsError) as refused:
         simulated("batch.train_batch_size=15", world_size=2)
     assert any(finding.param == "batch.train_batch_size" for finding in refused.value.findings)
+
+
+def test_deepspeed_is_refused_in_words() -> None:
+    with pytest.raises(FindingsError) as refused:
+        simulated("parallel.zero_stage=3", world_size=2)
+    assert [finding.id for finding in refused.value.findings] == ["simulation.strategy"]
