@@ -20,7 +20,7 @@ from engine.simulate.run import simulate
 
 PHASES = ("logprob", "update", "step")
 NEGLIGIBLE = 1 << 20
-"""Bytes below which an error says nothing: what the optimizer's step leaves on the device under CPU offload."""
+"""Bytes below which an error says nothing, such as the step's under CPU offload."""
 LAYERS = 4
 """Simulated layers; the rest is on a line with them."""
 

@@ -54,14 +54,14 @@ def test_real_ranks_need_what_simulated_ones_do(tmp_path: Path, nproc: int) -> N
     measured = msgspec.json.decode((tmp_path / "measured.json").read_bytes(), type=dict[str, Simulation])
     for name, sets in CASES.items():
         predicted = simulated(*sets, world_size=nproc, like="cpu")
-        for phase in ("logprob", "update", "step"):
+        for phase in ("logprob", "update", "step", "sync"):
+            # Between ranks gloo reduces in buffers of its own, and lets go of them a little late.
+            tolerance = 0.05 if nproc > 1 and phase in ("update", "sync") else 0.005
             real = measured[name].phase(phase).bytes
-            assert predicted.phase(phase).bytes == pytest.approx(real, rel=0.005), (name, phase)
-        # gloo lets go of buffers a little later than it is done with them
-        real = measured[name].phase("sync").bytes
-        assert predicted.phase("sync").bytes == pytest.approx(real, rel=0.08), name
+            assert predicted.phase(phase).bytes == pytest.approx(real, rel=tolerance), (name, phase)
 
 
+@pytest.mark.slow
 def test_states_are_cut_by_a_thousand_ranks() -> None:
     batch = ["batch.train_batch_size=4096", "batch.rollout_batch_size=1024"]
     found = simulated(*batch, world_size=1024)
@@ -73,6 +73,7 @@ def test_states_are_cut_by_a_thousand_ranks() -> None:
     assert one["optimizer states"] / 1024 <= states["optimizer states"] < one["optimizer states"] / 200
 
 
+@pytest.mark.slow
 def test_fewer_layers_continued_are_all_layers() -> None:
     whole, continued = simulated(world_size=2), simulated(world_size=2, layers=2)
     assert continued.layers == whole.layers == 4
@@ -80,6 +81,7 @@ def test_fewer_layers_continued_are_all_layers() -> None:
         assert continued.phase(phase).bytes == pytest.approx(whole.phase(phase).bytes, rel=0.001)
 
 
+@pytest.mark.slow
 def test_offloaded_states_are_in_host_memory_outside_updates() -> None:
     found = simulated("memory.adam_offload=true", "memory.ref_reward_offload=true", world_size=2)
     host = {phase.phase: phase for phase in found.host}
@@ -90,6 +92,7 @@ def test_offloaded_states_are_in_host_memory_outside_updates() -> None:
     assert host["update"].terms["reference"] > 0
 
 
+@pytest.mark.slow
 def test_replicas_of_shards_make_a_mesh_of_two_dimensions() -> None:
     found = simulated("parallel.fsdp_shard_size=2", "batch.rollout_batch_size=8", world_size=8)
     assert "4" in found.groups["mesh over 2"] and "replicate" in found.groups["mesh over 2"]
