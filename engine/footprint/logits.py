@@ -52,16 +52,13 @@ class Logits:
         return tuple(terms)
 
     def _fused(self) -> Terms:
-        """A chunk's logits are made while those of the last one, and their gradient, are still there."""
-        made = 4 + self.narrow
-        name = "logits and their gradients"
-        making = self._entries(name, 2 * made if self.several else made, FUSED)
-        terms = [self._states("gradient of hidden states")]
+        """A chunk's logits, which become their gradient, and what it adds to the head's."""
+        entries = self._entries("logits and their gradients", 4 + self.narrow, FUSED)
+        terms = (self._states("gradient of hidden states"), entries)
         if not self.head_trained:
-            return (*terms, making)
-        terms.append(self._head("gradient of the head, float32", 4, FUSED))
-        adding = (self._entries(name, made, FUSED), self._head("its part from a chunk", self.number, FUSED))
-        return (*terms, *adding) if sum(t.bytes for t in adding) > making.bytes else (*terms, making)
+            return terms
+        whole = self._head("gradient of the head, float32", 4, FUSED)
+        return (*terms, whole, self._head("its part from a chunk", self.number, FUSED))
 
     def _states(self, name: str = "hidden states of responses") -> Term:
         size = self.number * self.hidden * self.rows

@@ -76,7 +76,7 @@ class _Trainer:
     # --- log-probabilities --------------------------------------------------------------------------------
 
     def _logprob_moments(self, batch: Batch) -> Moments:
-        """A pass of the policy, or of the reference while the policy's embedding and head are whole."""
+        """A pass of the policy or of the reference."""
         buffers, activations = self.buffers, Activations(self.job, batch)
         logits = activations.mask() + Logits(self.job, batch).without_gradient()
         if self.zero:
@@ -88,8 +88,6 @@ class _Trainer:
             whole = self.zero.small() + buffers.root("the reference's ")
         else:
             whole = buffers.root()
-            if self.reference:
-                whole += buffers.root("the reference's ")
         yield "while the first layer is gathered", whole + buffers.root_arriving() + buffers.layers()
         yield "in a decoder layer", whole + buffers.layers() + activations.forward()
         yield "at the logits", whole + buffers.last_layer() + logits

@@ -72,6 +72,7 @@ class FusedLogprobs(torch.autograd.Function):
                 grad_weight += grad.t() @ h
             if grad_bias is not None:
                 grad_bias += grad.sum(0)
+            del logits, slope, grad  # before the next chunk's logits are made
         return (
             grad_hidden,
             None if grad_weight is None else grad_weight.to(weight.dtype),

@@ -43,6 +43,7 @@ def compute_logprobs(
         lengths = [len(experiences[i].response_ids) for i in indices]
         for i, row in zip(indices, logprobs.cpu().split(lengths), strict=True):
             result[i] = row
+    strategy.reshard(actor)
     return result[own]
 
 

@@ -94,6 +94,9 @@ class Strategy(Collectives, ABC):
 
     # --- memory between phases ------------------------------------------------------------------------
 
+    def reshard(self, model: nn.Module) -> None:
+        """Let go of whole parameters that a forward pass has left for a backward pass that does not come."""
+
     @abstractmethod
     def maybe_load_optimizer(self, optimizer: Optimizer) -> None:
         """Bring optimizer states to the device, where they are kept in host memory between updates."""

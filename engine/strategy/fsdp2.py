@@ -62,9 +62,7 @@ class FSDP2Strategy(Strategy):
     def named_full_parameters(
         self, model: nn.Module, dtype: torch.dtype | None = None
     ) -> Iterator[tuple[str, Tensor]]:
-        for module in model.modules():
-            if isinstance(module, FSDPModule):
-                module.reshard()  # the root may still be whole after a forward pass without a backward
+        self.reshard(model)
         named = ((name, parameter.detach()) for name, parameter in model.named_parameters())
         return whole_in_buckets(named, max_bytes=self.config.rollout.sync_bucket_mb * MIB, dtype=dtype)
 
@@ -86,6 +84,11 @@ class FSDP2Strategy(Strategy):
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def reshard(self, model: nn.Module) -> None:
+        for module in model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
 
     def maybe_load_optimizer(self, optimizer: Optimizer) -> None:
         if self._states_travel:

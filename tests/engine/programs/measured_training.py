@@ -11,6 +11,7 @@ import msgspec
 import torch.distributed as dist
 
 from engine.config.load import layer_from_sets, resolve
+from engine.leaving import leave
 from engine.simulate.real import measure_real
 
 folder, model, cases = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
@@ -18,3 +19,4 @@ found = {name: measure_real(resolve([layer_from_sets(sets)]).config, model) for 
 if dist.get_rank() == 0:
     (folder / "measured.json").write_bytes(msgspec.json.encode(found))
 dist.destroy_process_group()
+leave(0)
