@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from diagnostics.gpu_facts import GpuFacts
 from diagnostics.hardware import Hardware
-from diagnostics.place_warnings import warnings
+from diagnostics.place_warnings import held, warnings
 from engine.findings import Finding, FindingsError, Fix
 from engine.footprint.devices import (
     GEN3,
@@ -87,6 +87,7 @@ def detected_place(hardware: Hardware, nproc: int | None = None) -> tuple[Place,
         free=min(_free(gpu) for gpu in gpus) // ranks_per_gpu,
         host_memory=hardware.memory_available,
         disk_free=hardware.disk_free,
+        held=max(held(gpu) for gpu in gpus),
     )
     return place, warnings(hardware, gpus, ranks, usual, island)
 

@@ -22,6 +22,8 @@ class Place:
     host_memory: int
     """Host memory of a node that may be used."""
     disk_free: int | None = None
+    held: int = 0
+    """Device memory that other processes hold, on the device where they hold most."""
     node_link: float = 50e9
     """Bytes per second that a rank sends to another node."""
 

@@ -64,6 +64,7 @@ def _rule(job: Job) -> tuple[int, float]:
 
 
 def _learned(allocated: int, ratio: float, measured: Measured) -> tuple[Term, ...]:
+    ratio = max(1.0, ratio)  # of shorter responses than the longest, which a prediction is for
     runs = f"{measured.runs} run{'s' * (measured.runs != 1)} of {measured.words}"
     return (
         Term(

@@ -1,6 +1,7 @@
 """What a launch leaves open is planned here: memory and speed for the model on this machine."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -8,7 +9,7 @@ from diagnostics.hardware import Hardware
 from diagnostics.places import detected_place
 from diagnostics.preflight import torch_uses_gpus
 from engine.config.load import Resolved
-from engine.config.registry import parameters
+from engine.config.registry import find, parameters, value_of
 from engine.config.values import show
 from engine.findings import Finding, FindingsError, Fix
 from engine.footprint.catalog import find_model
@@ -17,6 +18,7 @@ from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.result import Plan
 from rftui.plan.words import duration, flag, gb
 from rftui.runs import planned
+from rftui.runs.compared import needed
 from rftui.runs.planned import Planned, subject_of
 from rftui.runs.rundir import RunDir
 
@@ -42,14 +44,32 @@ def size(
     found = [f for f in plan.findings if f.id.startswith("plan.")]
     if as_is or place.on_cpu:  # memory of a CPU is a guess: other programs come and go, and there is swap
         found = [msgspec.structs.replace(f, severity="warning") for f in found]
+        plan = plan if plan.fits or as_is else replace(evaluate(request), findings=plan.findings)
     return plan, [note for note in notes if note.severity == "warning"] + found
 
 
 def record(run: RunDir, plan: Plan) -> None:
-    """Write `plan.json`, unless the one that is there predicts the same."""
+    """Write `plan.json`, unless the one that is there predicts the same but for the margin.
+
+    What an earlier attempt's plan chose, and still holds, stays chosen.
+    """
     new, old = _as_planned(plan), planned.read(run)
-    if old is None or old.footprint != new.footprint:
+    if old is None:
         planned.write(run, new)
+    elif {p.phase: needed(p) for p in old.footprint.phases} != {
+        p.phase: needed(p) for p in new.footprint.phases
+    }:
+        kept = {name: value for name, value in old.chosen.items() if _present(plan, name) == value}
+        reasons = {name: old.reasons[name] for name in kept if name in old.reasons}
+        planned.write(
+            run,
+            msgspec.structs.replace(new, chosen=kept | new.chosen, reasons=new.reasons | reasons),
+        )
+
+
+def _present(plan: Plan, name: str) -> object:
+    match = find(name)
+    return value_of(plan.resolved.config, match.parameter.key) if match else None
 
 
 def _as_planned(plan: Plan) -> Planned:
@@ -63,7 +83,7 @@ def _as_planned(plan: Plan) -> Planned:
         iteration_seconds=plan.times.iteration if plan.times.calibrated else None,
         chosen={flag(key): value for key, value in plan.chosen.items()},
         reasons={flag(key): reason for key, reason in plan.reasons.items()},
-        held_by_others=0 if place.on_cpu else max(0, place.device.memory - place.free),
+        held_by_others=place.held,
         corrected=plan.corrected,
     )
 

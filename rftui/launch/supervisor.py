@@ -153,8 +153,8 @@ class Supervisor:
         """Keep what the run needed, against what was predicted, for the next plan."""
         try:
             compared = measured.record(self.run_dir)
-        except (OSError, FindingsError) as error:
-            self._say(self.info.status, f"its measured memory is not remembered: {error}")
+        except Exception as error:  # a run that has finished stays finished
+            self._say(self.info.status, f"its measured memory is not remembered: {error!r}")
             return
         words = ", ".join(f"{c.phase} {c.ratio:.2f}" for c in compared)
         if words:

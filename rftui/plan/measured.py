@@ -43,6 +43,14 @@ def store_path() -> Path:
     return Path(platformdirs.user_data_dir("rftui")) / "measurements.jsonl"
 
 
+def any_measured() -> bool:
+    """Whether there is a file of measurements; one that cannot be reached is none."""
+    try:
+        return store_path().is_file()
+    except OSError:
+        return False
+
+
 def record(run: RunDir) -> list[Compared]:
     """Add a run that has ended to the measurements, if it was planned; returns what was compared."""
     from rftui.runs.view import RunView
@@ -73,12 +81,16 @@ def lookup(job: Job) -> Measured | None:
         return None
     newest = sorted(latest.values(), key=lambda measurement: measurement.t)[-NEWEST:]
     ratios: dict[str, float] = {}
-    for measurement in newest:
-        for phase, value in measurement.ratios.items():
-            if PLAUSIBLE[0] <= value <= PLAUSIBLE[1]:
-                ratios[phase] = max(value, ratios.get(phase, 0.0))
+    plausible = [_plausible(measurement) for measurement in newest]
+    for phase, value in (item for each in plausible for item in each.items()):
+        ratios[phase] = max(value, ratios.get(phase, 0.0))
     words = f"{subject.family} models on {subject.device} with {subject.strategy}"
-    return Measured(ratios, len(newest), words) if ratios else None
+    return Measured(ratios, sum(map(bool, plausible)), words) if ratios else None
+
+
+def _plausible(measurement: Measurement) -> dict[str, float]:
+    low, high = PLAUSIBLE
+    return {phase: value for phase, value in measurement.ratios.items() if low <= value <= high}
 
 
 def _append(measurement: Measurement) -> None:

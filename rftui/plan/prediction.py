@@ -11,7 +11,7 @@ class Memory:
     """Predicts memory; looks measurements up once for each kind of run, and not at all without any."""
 
     def __init__(self) -> None:
-        self._any = measured.store_path().is_file()
+        self._any = measured.any_measured()
         self._known: dict[str, Measured | None] = {}
 
     def footprint(self, job: Job) -> Footprint:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import nan
 from statistics import median
@@ -46,6 +46,8 @@ class RankState:
     phase_since: float = 0.0
     memory: Memory | None = None
     memory_peak: int = 0
+    phase_memory: dict[str, int] = field(default_factory=dict)
+    """phase → the most bytes held in it."""
     collectives: int = 0
     last_collective: Collective | None = None
     status: str = ""
@@ -70,8 +72,6 @@ class RunState:
         self.phase_totals: dict[int, dict[str, float]] = {}
         """step → phase → seconds on rank 0, of the last `KEEP_PHASE_STEPS` steps, oldest first."""
         self.longest_phase: dict[str, float] = {}
-        self.phase_memory: dict[str, int] = {}
-        """phase → the most bytes that any rank held in it."""
         self.gpus: dict[tuple[str, int], Gpu] = {}
         self.gpu_history: dict[tuple[str, int], deque[Gpu]] = {}
         self.hosts: dict[str, Host] = {}
@@ -109,6 +109,17 @@ class RunState:
         fold = self._fold
         for event in events:
             fold[type(event)](event)
+
+    @property
+    def phase_memory(self) -> dict[str, int]:
+        """phase → the most bytes that any rank of the present attempt held in it."""
+        first = self.ranks[0].header if 0 in self.ranks else None
+        found: dict[str, int] = {}
+        for rank in self.ranks.values():
+            if first is None or rank.rank < first.world_size:  # an earlier attempt may have had more
+                for phase, held in rank.phase_memory.items():
+                    found[phase] = max(held, found.get(phase, 0))
+        return found
 
     @property
     def step_seconds(self) -> float:
@@ -198,7 +209,7 @@ class RunState:
         rank = self._rank(event)
         rank.memory = event
         rank.memory_peak = max(rank.memory_peak, event.peak or event.rss)
-        self.phase_memory[event.phase] = max(self.phase_memory.get(event.phase, 0), event.held)
+        rank.phase_memory[event.phase] = max(rank.phase_memory.get(event.phase, 0), event.held)
 
     def _collective(self, event: Collective) -> None:
         rank = self._rank(event)

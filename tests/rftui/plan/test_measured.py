@@ -113,3 +113,28 @@ def test_plan_json_is_read_back_as_it_was_written(run: RunDir) -> None:
     planned.write(run, written)
     assert planned.read(run) == written
     assert msgspec.json.decode(run.plan_path.read_bytes())["footprint"]["phases"][0]["terms"]
+
+
+def test_an_earlier_attempts_memory_is_not_that_of_the_present_one(run: RunDir) -> None:
+    planned.write(run, plan(job()))
+    emit(run, 0, update=900)
+    emit(run, 1, update=950)
+    emit(run, 0, update=310)  # a new attempt: a new header
+    emit(run, 1, update=320)
+    assert {line.phase: line.measured for line in RunView(run).load().compared} == {"update": 320}
+
+
+def test_runs_of_short_responses_do_not_make_room_that_the_longest_need() -> None:
+    from engine.footprint.margin import Measured
+    from engine.footprint.predict import predict
+
+    plain, short = (predict(job(), m) for m in (None, Measured({"update": 0.4}, 3, "w")))
+    update = {f: next(p for p in f.phases if p.phase == "update") for f in (plain, short)}
+    assert update[short].bytes >= update[short].allocated
+    assert update[short].bytes < update[plain].bytes  # the general margin is not needed
+    assert any("measured in 3 runs" in term.source for term in update[short].terms)
+
+
+def test_measurements_out_of_reach_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFTUI_DATA_DIR", "/" + "x" * 300)
+    assert not measured.any_measured() and measured.lookup(job()) is None
