@@ -20,6 +20,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks import planner_cases, planner_real, planner_training  # noqa: E402
 
+NOTHING = 2**20
+"""Bytes below which a phase holds nothing on the device: states that are offloaded."""
 QUICK = 3
 """Combinations that are simulated, and real runs, with --quick."""
 
@@ -48,6 +50,8 @@ def simulated(count: int | None) -> dict[str, Any]:
     print(f"Simulated ranks, {len(combinations)} combinations\n")
     found = []
     for row in planner_training.rows(combinations):
+        if max(row.simulated, row.predicted) < NOTHING:
+            continue
         lines = planner_training.table([row]).splitlines()
         print("\n".join(lines if not found else lines[-1:]), flush=True)
         found.append(row)
