@@ -1,7 +1,9 @@
 """Fixtures shared by all tests."""
 
+import itertools
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not Path("/dev/nvidiactl").exists():  # else DeepSpeed says on standard output that it found no GPU
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+# What runs of tests measure must not correct the user's plans; nor one test's those of another.
+DATA = tempfile.TemporaryDirectory(prefix="rftui-tests-")
+os.environ["RFTUI_DATA_DIR"] = DATA.name
+_COUNT = itertools.count()
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -20,6 +27,12 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"real data not found at {SHARED / 'data'}")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of measurements for each test, which is only made when something is measured."""
+    monkeypatch.setenv("RFTUI_DATA_DIR", f"{DATA.name}/{next(_COUNT)}")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from rftui.launch.prepare import Prepared, prepare_new
 from rftui.launch.resume import open_attempt, prepare_resume
 from rftui.launch.sizing import block
 from rftui.launch.start import create
+from rftui.plan.measured import Measurement
 from rftui.runs import planned
 from tests.diagnostics.fake_nvml import A100, FakeNvml, eight_h100, shared
 
@@ -83,3 +84,36 @@ def test_resume_keeps_the_plan_and_predicts_anew_what_is_changed(tmp_path: Path)
     second = planned.read(run)
     assert first is not None and second is not None and second.footprint.peak < first.footprint.peak
     assert changed.resolved.sources["memory.packing_samples"] == "planner"
+
+
+def test_a_plan_that_does_not_fit_a_cpu_is_recorded_as_what_is_launched(tmp_path: Path) -> None:
+    bare = msgspec.structs.replace(machine(FakeNvml([])), memory_available=10**10)
+    prepared = prepare(tmp_path, bare, "--pretrain", "Qwen/Qwen2.5-7B-Instruct", "--engine-type", "hf")
+    assert {f.id: f.severity for f in prepared.warnings}["plan.does-not-fit"] == "warning"
+    plan, config = prepared.plan, prepared.resolved.config
+    assert plan is not None and not plan.fits and plan.chosen == {} and plan.job.config == config
+    run = create(prepared, tmp_path, "one")
+    written = planned.read(run)
+    assert written is not None and written.chosen == {}
+    assert written.subject.settings["memory.gradient_checkpointing"] is False
+
+
+def test_resume_keeps_what_was_chosen_where_measurements_have_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RFTUI_DATA_DIR", str(tmp_path / "data"))
+    run = create(prepare(tmp_path, machine(eight_h100()), *SEVEN), tmp_path, "one")
+    first = planned.read(run)
+    assert first is not None and first.chosen
+    (tmp_path / "data").mkdir()
+    measurement = Measurement("other", 1.0, first.subject, {"rollout": 1.2, "update": 1.2})
+    (tmp_path / "data" / "measurements.jsonl").write_bytes(msgspec.json.encode(measurement) + b"\n")
+    open_attempt(run, prepare_resume(run, [], machine(eight_h100())))
+    assert planned.read(run) == first
+    changed = prepare_resume(
+        run, [layer_from_flags(["--micro-rollout-batch-size", "1"])], machine(eight_h100())
+    )
+    open_attempt(run, changed)
+    second = planned.read(run)
+    assert second is not None and second.chosen["packing_samples"] is True and second.corrected
+    assert "micro_rollout_batch_size" not in second.chosen
