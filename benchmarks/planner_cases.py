@@ -35,6 +35,7 @@ REASONS = {
 
 
 def read_rows(path: Path = CASES) -> list[Row]:
+    """The rows of a JSONL file."""
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 

@@ -46,4 +46,5 @@ def by_name() -> Mapping[str, tuple[Entry, str]]:
 
 
 def bare_name(hub_id: str) -> str:
+    """A hub id without its organisation."""
     return hub_id.rpartition("/")[2]

@@ -32,6 +32,7 @@ Layer = tuple[Module, ...]
 
 
 def linear(name: str, inputs: int, outputs: int, bias: bool = False) -> Module:
+    """A linear layer, whose weight is [outputs, inputs]."""
     return Module(name, (outputs, inputs), bias, linear=True)
 
 
@@ -53,6 +54,7 @@ def layer_kinds(shape: "ModelShape") -> Iterator[tuple[int, Layer]]:
 
 
 def layer_path(shape: "ModelShape") -> str:
+    """Where transformers keeps the decoder layers."""
     if shape.family == "gpt2":
         return "transformer.h"
     return "model.language_model.layers" if shape.vision else "model.layers"
@@ -65,6 +67,7 @@ def embeddings(shape: "ModelShape") -> Layer:
 
 
 def final_norm(shape: "ModelShape") -> Module:
+    """The norm before the output head."""
     return Module("norm", (shape.hidden,), shape.norm_bias)
 
 

@@ -29,6 +29,7 @@ def columns(job: Job) -> int:
 
 
 def weights(job: Job) -> Term:
+    """The engine's own copy of the weights, whole on each rank."""
     size = job.compute_bytes * job.shape.params
     formula = f"{job.compute_bytes} B × {job.shape.params:,} parameters, whole on each rank"
     return Term("engine weights", size, formula, HF, "torch")

@@ -19,6 +19,7 @@ def static(job: Job, free_at_start: int) -> int:
 
 
 def weights(job: Job) -> Term:
+    """Weights of one tensor-parallel rank."""
     tp, fp8 = job.config.rollout.engine_tp_size, job.config.rollout.engine_quantization == "fp8"
     size = weight_bytes(job.shape, tp, job.compute_bytes, fp8=fp8)
     formula = f"{job.compute_bytes} B × {job.shape.params:,} parameters / TP {tp}{', fp8' if fp8 else ''}"

@@ -105,6 +105,7 @@ def weight_bytes(shape: ModelShape, tp: int, number_bytes: int, *, fp8: bool = F
 
 
 def weights(job: Job) -> Term:
+    """Weights of one tensor-parallel rank."""
     tp, fp8 = job.config.rollout.engine_tp_size, job.config.rollout.engine_quantization == "fp8"
     size = weight_bytes(job.shape, tp, job.compute_bytes, fp8=fp8)
     formula = f"{job.compute_bytes} B × {job.shape.params:,} parameters / TP {tp}, vocabulary padded to 64"

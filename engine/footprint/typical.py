@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from engine.findings import Finding, FindingsError, Fix
 from engine.footprint.bundled import table
@@ -27,6 +28,21 @@ def shape_of_size(text: str) -> ModelShape:
     A dense model is the nearest bundled one with more or fewer layers, its MLP adjusted: within 3 % of the
     size asked for. Not exact; `note` says what it is. Raises FindingsError: model.size-invalid.
     """
+    return _typical(text)[0]
+
+
+def config_of_size(text: str) -> dict[str, Any]:
+    """The `config.json` of the model that `shape_of_size` describes, of its dimensions only."""
+    shape, base = _typical(text)
+    (config,) = (entry.config for entry in table() if entry.id == base.name)
+    changed = {"num_hidden_layers": shape.layers, "intermediate_size": shape.mlp}
+    if "sliding_window" in config:
+        changed["sliding_window"] = shape.window
+    return config | changed
+
+
+def _typical(text: str) -> tuple[ModelShape, ModelShape]:
+    """The shape, and the bundled one that it is made from."""
     match = SIZE.fullmatch(text)
     if not match:
         raise FindingsError([_invalid(f"{text!r} is not a size of a model.")])
@@ -41,7 +57,7 @@ def shape_of_size(text: str) -> ModelShape:
     return _typical_dense(text.strip(), size)
 
 
-def _typical_dense(text: str, size: float) -> ModelShape:
+def _typical_dense(text: str, size: float) -> tuple[ModelShape, ModelShape]:
     shapes = [s for s in _shapes() if s.family in PLAIN]
     today = [s for s in shapes if s.vocab >= LARGE_VOCABULARY and 2 * s.params_embedding < size]
     base = min(today or shapes, key=lambda shape: abs(math.log(shape.params / size)))
@@ -50,18 +66,20 @@ def _typical_dense(text: str, size: float) -> ModelShape:
     surplus = (in_layers - layers * base.params_layer) / (layers * 3 * base.hidden)
     width = base.mlp + round(surplus / WIDTH_STEP) * WIDTH_STEP
     note = f"a typical dense model of {text}: {base.name} with {layers} layers and an MLP of {width}"
-    return replace(
+    shape = replace(
         base, name=text, layers=layers, mlp=width, windowed_layers=0, window=None, exact=False, note=note
     )
+    return shape, base
 
 
-def _typical_experts(text: str, size: float, active: float) -> ModelShape:
+def _typical_experts(text: str, size: float, active: float) -> tuple[ModelShape, ModelShape]:
     shapes = [s for s in _shapes() if s.experts]
     near = min(shapes, key=lambda s: abs(math.log(s.params / size)) + abs(math.log(s.params_active / active)))
     if not (0.9 < near.params / size < 1.1 and 0.75 < near.params_active / active < 1.25):
         known = ", ".join(f"{_billions(s.params)}-A{_billions(s.params_active)} ({s.name})" for s in shapes)
         raise FindingsError([_invalid(f"no bundled mixture of experts is near {text}; there are {known}.")])
-    return replace(near, name=text, exact=False, note=f"a typical mixture of experts of {text}: {near.name}")
+    note = f"a typical mixture of experts of {text}: {near.name}"
+    return replace(near, name=text, exact=False, note=note), near
 
 
 @lru_cache(maxsize=1)
