@@ -6,11 +6,12 @@ from dataclasses import replace
 from diagnostics.places import described_place
 from engine.findings import Fix
 from engine.footprint.job import Place
+from rftui.plan.commands import place_options, plan_command
 from rftui.plan.fit import lean
 from rftui.plan.knobs import with_config
 from rftui.plan.layouts import lean_layouts
 from rftui.plan.request import Request
-from rftui.plan.search import can_fit
+from rftui.plan.search import breaks_rules, can_fit
 from rftui.plan.words import GB
 
 MOST_GPUS = 512
@@ -25,14 +26,16 @@ def more_gpus(request: Request) -> Iterator[Fix]:
     larger = [] if request.place.on_cpu else list(_larger(request.place))
     if not larger or not _least_host_memory(replace(request, place=larger[-1])):
         return
-    for place in larger:
-        if can_fit(replace(request, place=place)):
-            yield Fix(f"use {_words(place)}", command=_described(place))
+    wider = [replace(request, place=place) for place in larger]
+    for there in wider:
+        if can_fit(there):
+            yield Fix(f"use {_words(there.place)}", command=plan_command(there, *place_options(there.place)))
             return
-    for place in (request.place, *larger):
-        if host := _least_host_memory(replace(request, place=place)):
+    for there in (request, *wider):
+        if not breaks_rules(there) and (host := _least_host_memory(there)):
+            place = replace(there.place, host_memory=host * GB)
             text = f"use {_words(place)} with {host} GB of RAM" + (" each" if place.nodes > 1 else "")
-            yield Fix(text, command=f"{_described(place)} --host-memory {host}")
+            yield Fix(text, command=plan_command(there, *place_options(place)))
             return
 
 
@@ -40,9 +43,9 @@ def other_gpus(request: Request) -> Iterator[Fix]:
     """The fewest of common large GPUs in one machine with which it fits."""
     for kind in OTHER_KINDS:
         for count in (1, 2, 4, 8):
-            place = described_place(f"{count}x{kind}")
-            if can_fit(replace(request, place=place, described=True)):
-                yield Fix(f"use {count} × {kind}", command=_described(place))
+            there = replace(request, place=described_place(f"{count}x{kind}"), described=True)
+            if can_fit(there):
+                yield Fix(f"use {count} × {kind}", command=plan_command(there, *place_options(there.place)))
                 return
 
 
@@ -62,11 +65,6 @@ def _larger(place: Place) -> Iterator[Place]:
 
 def _words(place: Place) -> str:
     return f"{place.ranks} GPUs" + (f" on {place.nodes} machines" if place.nodes > 1 else "")
-
-
-def _described(place: Place) -> str:
-    nodes = f" --nodes {place.nodes}" if place.nodes > 1 else ""
-    return f"--gpus {place.ranks_per_node}x{place.device.name}{nodes}"
 
 
 def _least_host_memory(request: Request) -> int | None:

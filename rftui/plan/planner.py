@@ -9,11 +9,11 @@ from engine.footprint.margin import Measured
 from engine.footprint.speed import estimate
 from rftui.plan import conflicts, explain, suggest
 from rftui.plan.fit import Candidate
-from rftui.plan.knobs import ENGINE, KNOBS, TP, given_values, with_config, with_values
+from rftui.plan.knobs import ENGINE, KNOBS, TP, given_values, tensor_parallel_sizes, with_config, with_values
 from rftui.plan.layouts import Values
 from rftui.plan.request import Request
 from rftui.plan.result import Plan, RunnerUp
-from rftui.plan.search import search
+from rftui.plan.search import can_fit, search
 from rftui.plan.words import gb
 
 SOURCE = "planner"
@@ -96,9 +96,16 @@ def _beyond_island(request: Request) -> list[Finding]:
     size, island = request.resolved.config.rollout.engine_tp_size, request.place.island
     if size <= island or request.place.on_cpu:
         return []
-    beyond = "the machine" if size > request.place.ranks_per_node else f"the {island} GPUs that NVLink joins"
-    cause = f"engine_tp_size = {size} reaches beyond {beyond}: every layer waits for the slow link twice."
-    fixes = (Fix(f"set engine_tp_size to {island}", set={TP: island}),)
+    if size > request.place.ranks_per_node:
+        reach = "reaches beyond the machine"
+    elif island > 1:
+        reach = f"reaches beyond the {island} GPUs that NVLink joins"
+    else:
+        reach = "spreads the engine over GPUs that no NVLink joins"
+    cause = f"engine_tp_size = {size} {reach}: every layer waits for the slow link twice."
+    inside = reversed(tensor_parallel_sizes(request.job))
+    largest = next((one for one in inside if can_fit(suggest.changed(request, {TP: one}))), None)
+    fixes = (Fix(f"set engine_tp_size to {largest}", set={TP: largest}),) if largest else ()
     return [Finding("plan.tp-beyond-link", "warning", cause, fixes=fixes, param=TP)]
 
 

@@ -68,9 +68,12 @@ def search(request: Request) -> Found:
 
 def can_fit(request: Request) -> bool:
     """Whether any plan fits, and the rules let it pass."""
-    if any(finding.severity == "error" for finding in request.findings(request.job.config)):
-        return False
-    return any(is_feasible(layout, request) for layout in lean_layouts(request))
+    return not breaks_rules(request) and any(is_feasible(layout, request) for layout in lean_layouts(request))
+
+
+def breaks_rules(request: Request) -> bool:
+    """Whether what was given could not be launched here, whether it fits or not."""
+    return any(finding.severity == "error" for finding in request.findings(request.job.config))
 
 
 def _key(layout: Values, besides: tuple[str, ...]) -> Key:

@@ -10,6 +10,7 @@ from engine.footprint.catalog import shape_of_size
 from engine.footprint.job import Job
 from engine.footprint.rollout import kv_capacity
 from engine.footprint.terms import Footprint
+from rftui.plan.commands import place_options, plan_command
 from rftui.plan.fit import lean
 from rftui.plan.knobs import TP, wider_sizes, with_config, with_values
 from rftui.plan.layouts import Values, lean_layouts
@@ -25,11 +26,12 @@ ROUND = 64
 
 
 def leanest_values(request: Request) -> Values:
-    """The values with the smallest peak, fitting or not; of those that fit the host, if any does."""
+    """The values that exceed device and host by the smallest factor; of equal ones those of least peak."""
+    place = request.place
 
-    def missing(values: Values) -> tuple[bool, int]:
+    def missing(values: Values) -> tuple[float, int]:
         needed = request.footprint(with_config(request.job, values))
-        return needed.host_bytes > request.place.host_memory, needed.peak
+        return max(1, needed.peak / place.free, needed.host_bytes / place.host_memory), needed.peak
 
     return min((lean(layout, request) for layout in lean_layouts(request)), key=missing)
 
@@ -72,7 +74,8 @@ def suggestions(request: Request, relaxed: tuple[Fix, ...] = ()) -> Iterator[Fix
     if not single and not request.resolved.config.model.lora_rank:
         adapted = changed(request, LORA)
         for fix in _besides(adapted):
-            single.append(Fix(f"train LoRA adapters, and {fix.text}", LORA | fix.set, fix.command))
+            edits = {} if fix.command else LORA | fix.set
+            single.append(Fix(f"train LoRA adapters, and {fix.text}", edits, fix.command))
         yield from single
     if request.place.on_cpu or not single:
         yield from other_gpus(request)
@@ -89,8 +92,10 @@ def _smaller_model(request: Request) -> Iterator[Fix]:
     """The largest common size that fits."""
     for size in ("72B", "32B", "14B", "7B", "3B", "1.5B", "0.5B"):
         shape = shape_of_size(size)
-        if shape.params < request.shape.params and can_fit(replace(request, shape=shape)):
-            yield Fix(f"train a smaller model: one of {size} fits", command=f"--params {size}")
+        smaller = replace(request, shape=shape)
+        if shape.params < request.shape.params and can_fit(smaller):
+            place = place_options(request.place) if request.described else []
+            yield Fix(f"train a smaller model: one of {size} fits", command=plan_command(smaller, *place))
             return
 
 

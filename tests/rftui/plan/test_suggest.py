@@ -5,9 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from diagnostics.places import described_place
+from engine.config.load import layer_from_flags
 from engine.findings import Finding
 from engine.footprint.catalog import shape_of_size
+from rftui.plan.ask import Subject, ask, preset_layers
+from rftui.plan.commands import place_options, plan_command
 from rftui.plan.conflicts import conflicting, without
+from rftui.plan.knobs import TP
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.request import Request
 from rftui.plan.suggest import changed
@@ -15,6 +20,7 @@ from tests.rftui.plan.asking import SEVEN, request
 
 LARGE = "Qwen/Qwen2.5-32B-Instruct"
 LONG = ("--max-len", "131072", "--generate-max-len", "130560")
+TP_BEYOND = "plan.tp-beyond-link"
 TOO_LARGE = [
     (SEVEN, "1xA100-80", ()),
     (LARGE, "4xA100-40", ()),
@@ -23,6 +29,19 @@ TOO_LARGE = [
     (SEVEN, "8xRTX4090", ()),
     (SEVEN, "8xA100-80", ("--engine-mem-util", "0.9", "--no-enable-engine-sleep")),
 ]
+
+
+def asked_by(command: str) -> Request:
+    """The request that `rft plan …` makes."""
+    words = shlex.split(command)
+    assert words[:2] == ["rft", "plan"]
+    preset = [word for word in words[2:3] if not word.startswith("-")]
+    options = dict(zip(*[iter(words[2 + len(preset) :])] * 2, strict=True))
+    own = {name: options.pop(f"--{name}", None) for name in ("gpus", "nodes", "host-memory", "params")}
+    host = None if own["host-memory"] is None else int(own["host-memory"]) * 10**9
+    subject = Subject(own["gpus"], int(own["nodes"] or 1), host, own["params"])
+    flags = [word for pair in options.items() for word in pair]
+    return ask([*preset_layers(*preset), layer_from_flags(flags)], subject)[0]
 
 
 def finding(asked: Request, id: str) -> Finding:
@@ -38,25 +57,62 @@ def test_every_suggestion_makes_it_fit(model: str, gpus: str, flags: tuple[str, 
     (missing,) = [one for one in plan.findings if one.id == "plan.does-not-fit"]
     assert missing.severity == "error" and missing.fixes and missing.evidence
     for fix in missing.fixes:
-        if fix.set:
-            again = changed(asked, fix.set)
-        else:
-            options = dict(zip(*[iter(shlex.split(fix.command))] * 2, strict=True))
-            host = options.get("--host-memory")
-            again = request(
-                model,
-                options["--gpus"],
-                *flags,
-                nodes=int(options.get("--nodes", 1)),
-                host_gb=int(host) if host else None,
-            )
+        again = changed(asked, fix.set) if fix.set else asked_by(fix.command)
         assert make_plan(again).fits, fix
+
+
+@pytest.mark.parametrize("preset", [["gsm8k"], []])
+def test_a_command_says_the_whole_question(preset: list[str]) -> None:
+    layers = [*preset_layers(*preset), layer_from_flags(["--pretrain", SEVEN, "--lora-rank", "8"])]
+    asked = ask(layers, Subject("2xA100-80", host_memory=10**11))[0]
+    there = described_place("4xL4", 2, 10**11)
+    command = plan_command(asked, *place_options(there))
+    again = asked_by(command)
+    assert again.job == replace(asked, place=there).job and again.resolved == asked.resolved
+    assert asked_by(plan_command(replace(asked, shape=shape_of_size("3B")), "--gpus L4")).shape.name == "3B"
+
+
+def test_a_command_of_a_launch_names_its_engine_and_no_ranks_that_are_not_there() -> None:
+    asked = replace(request(SEVEN, "2xA100-80", "--nproc", "2"), described=False)
+    there = replace(asked, place=described_place("4xA100-80"))
+    again = asked_by(plan_command(there, *place_options(there.place)))
+    assert again.place == there.place and again.job.engine == asked.job.engine
+
+
+def test_commands_name_no_flag_of_another_verb() -> None:
+    for asked in (request(SEVEN, "1xA100-80"), request("deepseek-ai/DeepSeek-V3", "1xL4")):
+        commands = [fix.command for fix in finding(asked, "plan.does-not-fit").fixes if fix.command]
+        assert commands and all(command.startswith("rft plan gsm8k --") for command in commands)
+
+
+def test_more_gpus_and_ram_are_suggested_only_where_the_rules_let_them() -> None:
+    flags = ("--gradient-checkpointing", "false", "--micro-train-batch-size", "64")
+    fixes = finding(request(SEVEN, "8xA100-80", *flags), "plan.does-not-fit").fixes
+    for fix in fixes:
+        assert not fix.command or make_plan(asked_by(fix.command)).fits, fix
+
+
+def test_what_the_host_lacks_is_told_of_the_plan_that_lacks_least() -> None:
+    told = finding(request(SEVEN, "8xA100-80", host_gb=50), "plan.does-not-fit")
+    (fix,) = [fix for fix in told.fixes if "--host-memory" in fix.command]
+    needed = float(told.cause.split("needs ")[1].split(" GB")[0])
+    assert 50 < needed <= int(fix.command.rpartition(" ")[2]) < needed + 1
+
+
+def test_a_narrower_engine_is_suggested_where_it_fits() -> None:
+    told = finding(request(SEVEN, "8xRTX4090", "--engine-tp-size", "2", "--lora-rank", "32"), TP_BEYOND)
+    assert "no NVLink joins" in told.cause and [fix.set for fix in told.fixes] == [{TP: 1}]
+    assert finding(request(SEVEN, "8xRTX4090", "--engine-tp-size", "2"), TP_BEYOND).fixes == ()
+    two = request(SEVEN, "8xA100-80", "--engine-tp-size", "8")
+    joined = replace(two, place=replace(two.place, island=2))
+    told = finding(joined, TP_BEYOND)
+    assert "the 2 GPUs that NVLink joins" in told.cause and told.fixes[0].set == {TP: 2}
 
 
 def test_lora_comes_first_and_gpus_after() -> None:
     fixes = finding(request(SEVEN, "1xA100-80"), "plan.does-not-fit").fixes
     assert fixes[0].set == {"model.lora_rank": 32}
-    assert any(fix.command == "--gpus 2xA100-80" for fix in fixes[1:])
+    assert any(fix.command.endswith("--gpus 2xA100-80") for fix in fixes[1:])
 
 
 def test_shorter_is_the_longest_that_fits() -> None:
@@ -101,4 +157,4 @@ def test_a_wider_engine_or_a_smaller_model_where_nothing_else_helps() -> None:
     assert {"rollout.engine_tp_size": 2} in [fix.set for fix in fixes]
     fixes = finding(request("deepseek-ai/DeepSeek-V3", "1xL4"), "plan.does-not-fit").fixes
     (fix,) = [fix for fix in fixes if "--params" in fix.command]
-    assert make_plan(replace(request(SEVEN, "1xL4"), shape=shape_of_size(fix.command.split()[1]))).fits
+    assert make_plan(asked_by(fix.command)).fits
