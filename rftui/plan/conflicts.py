@@ -8,7 +8,7 @@ from engine.config.load import Resolved
 from engine.config.registry import parameters
 from engine.config.values import show
 from engine.findings import Finding, Fix
-from rftui.plan.knobs import given_values, with_values
+from rftui.plan.knobs import BESIDES, CACHE, KNOBS, LENGTHS, given_values, with_values
 from rftui.plan.request import Request
 from rftui.plan.search import can_fit, search
 from rftui.plan.words import flag, setting, settings
@@ -19,7 +19,7 @@ def conflicting(request: Request) -> dict[str, Any]:
 
     Values are let go one after the other, as long as what is left still does not fit.
     """
-    given = given_values(request.resolved.config, request.resolved.sources)
+    given = given_values(request.resolved.config, request.resolved.sources, (*KNOBS, *BESIDES))
     if not given or not can_fit(without(request, set(given))):
         return {}
     needed = dict(given)
@@ -31,9 +31,14 @@ def conflicting(request: Request) -> dict[str, Any]:
 
 
 def relaxed(request: Request, values: Mapping[str, Any]) -> tuple[Fix, ...]:
-    """Of `values`, those that alone are in the way, each with what the planner takes instead."""
+    """Of `values`, those that alone are in the way, each with what the planner takes instead.
+
+    Not of sizes that need only be less: the most that fits is suggested elsewhere.
+    """
     fixes = []
     for key, value in values.items():
+        if key in (CACHE, *LENGTHS):
+            continue
         best = search(without(request, {key})).best
         if best is None:
             continue
@@ -48,7 +53,7 @@ def conflict(request: Request, values: Mapping[str, Any], fixes: tuple[Fix, ...]
     sources = request.resolved.sources
     evidence = tuple(f"{setting(key, value)}: given by {sources[key]}" for key, value in values.items())
     if len(values) == 1:
-        cause = f"with {settings(values)} nothing fits, whatever else is chosen."
+        cause = f"with {settings(values)} no plan fits."
     else:
         words = [setting(key, value) for key, value in values.items()]
         cause = f"{', '.join(words[:-1])} and {words[-1]} cannot hold together: no plan fits with them."

@@ -28,6 +28,12 @@ KNOBS = (
     *(PACKING, RECOMPUTE, FUSED, REFERENCE, ADAM, CPU),
 )
 """In the order in which a plan tells them. Batch sizes are not among them: they decide what is learnt."""
+LENGTHS = ("rollout.max_len", "rollout.generate_max_len")
+BESIDES = (
+    *(CACHE, "rollout.engine_quantization", ENGINE, "rollout.engine_enforce_eager"),
+    *("rollout.sync_bucket_mb", "parallel.sp_size", "memory.use_mp_opt", "memory.chunk_size", *LENGTHS),
+)
+"""Given values that can be in the way of every plan; the planner chooses none of them."""
 
 MOST_TOKENS = 65_536
 """Of a micro-batch: beyond, a device is busy and only memory grows."""
@@ -114,6 +120,8 @@ def _growing(low: int, high: int) -> Iterator[int]:
         value *= 2
 
 
-def given_values(config: RunConfig, given: Mapping[str, str]) -> dict[str, Any]:
-    """Of the knobs, those that a layer gave (`given`: sources by `section.key`), with their values."""
-    return {key: value_of(config, key) for key in KNOBS if key in given}
+def given_values(
+    config: RunConfig, given: Mapping[str, str], keys: tuple[str, ...] = KNOBS
+) -> dict[str, Any]:
+    """Of `keys`, those that a layer gave (`given`: sources by `section.key`), with their values."""
+    return {key: value_of(config, key) for key in keys if key in given}

@@ -87,8 +87,11 @@ def _misfits(request: Request, nearest: Candidate) -> list[Finding]:
     """What is said of a plan that does not fit: given values that exclude each other, and what is missing."""
     values = conflicts.conflicting(request)
     relaxed = conflicts.relaxed(request, values)
-    found = [conflicts.conflict(request, values, relaxed)] if values else []
-    return [*found, suggest.does_not_fit(request, nearest.job, nearest.footprint, relaxed)]
+    missing = suggest.does_not_fit(request, nearest.job, nearest.footprint, relaxed)
+    if not values:
+        return [missing]
+    fixes = tuple(fix for fix in missing.fixes if fix.set.keys() & values.keys())
+    return [conflicts.conflict(request, values, fixes), missing]
 
 
 def _beyond_island(request: Request) -> list[Finding]:

@@ -1,6 +1,7 @@
 """What to say and what to change when nothing fits. Every change that is suggested was tried."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from engine.footprint.rollout import kv_capacity
 from engine.footprint.terms import Footprint
 from rftui.plan.commands import place_options, plan_command
 from rftui.plan.fit import lean
-from rftui.plan.knobs import TP, wider_sizes, with_config, with_values
+from rftui.plan.knobs import CACHE, TP, wider_sizes, with_config, with_values
 from rftui.plan.layouts import Values, lean_layouts
 from rftui.plan.machines import more_gpus, other_gpus
 from rftui.plan.request import Request
@@ -21,6 +22,8 @@ from rftui.plan.words import gb
 
 LORA = {"model.lora_rank": 32}
 LORA_WORDS = "train LoRA adapters: the weights stay frozen, without gradients and Adam states"
+CACHES = tuple(2**power for power in range(8))
+"""GiB of an engine's cache that are tried."""
 ROUND = 64
 """Suggested lengths are multiples of this."""
 
@@ -106,12 +109,41 @@ def _lora(request: Request) -> Iterator[Fix]:
 
 def _besides(request: Request) -> Iterator[Fix]:
     yield from _shorter(request)
+    yield from _other_cache(request)
     own_engine = request.job.engine != "hf" and not request.place.on_cpu
     if own_engine:
         yield from _wider_engine(request)
     yield from more_gpus(request)
     if own_engine:
         yield from _smaller_engine(request)
+
+
+def _other_cache(request: Request) -> Iterator[Fix]:
+    """Where GiB were given for the engine's cache: the most below that fit, or what is enough above."""
+    given = request.resolved.config.rollout.engine_kv_cache_gb
+    if request.is_open(CACHE) or given is None:
+        return
+
+    def sized(gib: int) -> dict[str, Any]:
+        return {CACHE: gib}
+
+    fits = next((gib for gib in CACHES if can_fit(changed(request, sized(gib)))), None)
+    if fits is not None and fits < given:
+        most = _most(request, sized, fits, math.ceil(given) - 1)
+        yield Fix(f"lower engine_kv_cache_gb to {most}, the most that fits", set=sized(most))
+    elif fits is not None:
+        yield Fix(f"raise engine_kv_cache_gb to {fits}", set=sized(fits))
+
+
+def _most(request: Request, values: Callable[[int], Mapping[str, Any]], low: int, high: int) -> int:
+    """The largest number up to `high` whose values fit, by bisection; `low` is known to."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        if can_fit(changed(request, values(middle))):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _shorter(request: Request) -> Iterator[Fix]:
@@ -126,13 +158,8 @@ def _shorter(request: Request) -> Iterator[Fix]:
     low, high = 1, (longest - 1) // ROUND
     if high < low or not can_fit(changed(request, lengths(low))):
         return
-    while low < high:
-        middle = (low + high + 1) // 2
-        if can_fit(changed(request, lengths(middle))):
-            low = middle
-        else:
-            high = middle - 1
-    yield Fix(f"shorten responses to {low * ROUND} tokens, the most that fits", set=lengths(low))
+    most = _most(request, lengths, low, high)
+    yield Fix(f"shorten responses to {most * ROUND} tokens, the most that fits", set=lengths(most))
 
 
 def _wider_engine(request: Request) -> Iterator[Fix]:

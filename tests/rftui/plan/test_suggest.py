@@ -12,7 +12,7 @@ from engine.footprint.catalog import shape_of_size
 from rftui.plan.ask import Subject, ask, preset_layers
 from rftui.plan.commands import place_options, plan_command
 from rftui.plan.conflicts import conflicting, without
-from rftui.plan.knobs import TP
+from rftui.plan.knobs import CACHE, TP
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.request import Request
 from rftui.plan.suggest import changed
@@ -134,6 +134,29 @@ def test_values_that_exclude_each_other_are_named() -> None:
     assert "engine_mem_util = 0.9 and enable_engine_sleep = false" in told.cause
     for fix in told.fixes:
         assert make_plan(changed(asked, fix.set)).fits
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        ({"rollout.engine_kv_cache_gb": 70.0}, ("--engine-kv-cache-gb", "70")),
+        ({"rollout.engine_kv_cache_gb": 0.01}, ("--engine-kv-cache-gb", "0.01")),
+        ({"rollout.generate_max_len": 262_000}, ("--max-len", "262144", "--generate-max-len", "262000")),
+    ],
+)
+def test_a_value_that_the_planner_never_chooses_is_named_too(given: dict, flags: tuple[str, ...]) -> None:
+    asked = request(SEVEN, "8xA100-80", *flags, "--prompt-max-len", "128")
+    assert conflicting(asked) == given
+    fixes = finding(asked, "plan.conflict").fixes
+    assert fixes and all(fix.set.keys() & given.keys() for fix in fixes)
+    assert all(make_plan(changed(asked, fix.set)).fits for fix in fixes)
+
+
+def test_the_cache_is_lowered_to_the_most_that_fits() -> None:
+    asked = request(SEVEN, "8xA100-80", "--engine-kv-cache-gb", "70")
+    (fix,) = finding(asked, "plan.conflict").fixes
+    (most,) = fix.set.values()
+    assert not make_plan(changed(asked, {CACHE: most + 1})).fits
 
 
 def test_no_conflict_where_nothing_fits_anyway() -> None:
