@@ -90,8 +90,10 @@ def _offloaded(job: Job) -> Terms:
     if job.strategy == "deepspeed" and memory.adam_offload:
         terms += _pinned("masters, Adam, gradients", 16, states, trained(job), n)
     elif job.strategy == "fsdp2" and memory.fsdp_cpu_offload:
-        each = 4 * job.compute_bytes + 8 if memory.use_mp_opt else 16
-        terms += _pinned("parameters, gradients, Adam", each, states, trained(job), n)
+        each, adam = (2 * job.compute_bytes, 12) if memory.use_mp_opt else (8, 8)
+        terms += _pinned("parameters and gradients", each, states, trained(job), n)
+        words = f"{adam} B × {trained(job):,} / {n} ranks, made by the optimizer, not pinned"
+        terms.append(Term("Adam", adam * states, words, "docs/planner.md, host memory"))
         if frozen(job):
             terms += _pinned("frozen base", job.compute_bytes, divided(frozen(job), n), frozen(job), n)
     elif states_travel(job):

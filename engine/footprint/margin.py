@@ -31,21 +31,26 @@ class Measured:
     words: str
 
 
-def ratio(predicted: PhaseMemory, held: int) -> float:
+def ratio(predicted: PhaseMemory, held: int, *, on_cpu: bool = False) -> float:
     """Measured over predicted bytes of torch's allocator in one phase, where a rank `held` so much in all.
 
-    The other terms (driver, engine) are taken to be right. 1 where nothing of torch's was predicted.
+    The other terms (driver, engine) are taken to be right. 1 where nothing of torch's was predicted. Of all
+    bytes on a CPU, where the process itself is most of it and cannot be told apart.
     """
+    if on_cpu:
+        return held / sum(t.bytes for t in predicted.terms if t.where != "margin")
     others = sum(t.bytes for t in predicted.terms if t.where in ("driver", "engine"))
     return max(0.0, held - others) / predicted.allocated if predicted.allocated else 1.0
 
 
 def margin_terms(job: Job, phase: str, terms: Sequence[Term], measured: Measured | None) -> tuple[Term, ...]:
     """What to leave free in a phase that holds `terms`."""
-    allocated = sum(term.bytes for term in terms if term.where == "torch")
+    on_cpu = job.place.on_cpu
+    allocated = sum(term.bytes for term in terms if term.where == "torch" or on_cpu)
     if measured is not None and phase in measured.ratios:
         return _learned(allocated, measured.ratios[phase], measured)
     floor, share = _rule(job)
+    allocated = sum(term.bytes for term in terms if term.where == "torch")
     return (
         Term(
             "margin",
@@ -70,7 +75,7 @@ def _learned(allocated: int, ratio: float, measured: Measured) -> tuple[Term, ..
         Term(
             "measured correction",
             int((ratio - 1) * allocated),
-            f"({ratio:.2f} − 1) × {allocated / GB:.2f} GB in torch's allocator",
+            f"({ratio:.2f} − 1) × {allocated / GB:.2f} GB",
             f"measured in {runs}",
             "margin",
         ),

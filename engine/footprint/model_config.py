@@ -57,9 +57,15 @@ def shape_of(config: Mapping[str, Any], name: str) -> ModelShape:
         norm_bias=family == "gpt2",
         fused=family == "phi3",
         positions=values["n_positions"] if family == "gpt2" else 0,
+        context=_context(values),
         exact=not note,
         note=note,
     )
+
+
+def _context(values: Values) -> int | None:
+    found = values.get("max_position_embeddings")
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def _experts(values: Values) -> Experts | None:

@@ -94,6 +94,8 @@ class ModelShape:
     """Queries, keys and values come from one matrix, gate and up from another (Phi-3)."""
     positions: int = 0
     """Learned position embeddings (GPT-2)."""
+    context: int | None = None
+    """Longest sequence that the model was made for, where its configuration says so."""
     exact: bool = True
     """The counts are those of the real model; otherwise `note` says what they are."""
     note: str = ""

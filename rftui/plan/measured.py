@@ -18,6 +18,7 @@ from rftui.runs.compared import MEASURED_AS, Compared, compare, predicted_phases
 from rftui.runs.planned import Subject, subject_of
 from rftui.runs.rundir import RunDir
 
+CPU = "cpu"
 NEWEST = 10
 """Runs of one kind that count; older ones are passed over."""
 PLAUSIBLE = (0.25, 4.0)
@@ -61,7 +62,7 @@ def record(run: RunDir) -> list[Compared]:
     compared = compare(plan, RunView(run).load().state.phase_memory)
     predicted = predicted_phases(plan.footprint)
     ratios = {
-        name: round(ratio(predicted[line.phase], line.measured), 4)
+        name: round(ratio(predicted[line.phase], line.measured, on_cpu=plan.subject.device == CPU), 4)
         for line in compared
         for name in MEASURED_AS[line.phase]
     }

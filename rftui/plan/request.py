@@ -82,4 +82,5 @@ def model_facts(shape: ModelShape) -> Mapping[str, Any]:
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
         "sliding_window": shape.window,
+        "max_position_embeddings": shape.context,
     }

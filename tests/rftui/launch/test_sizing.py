@@ -87,7 +87,7 @@ def test_resume_keeps_the_plan_and_predicts_anew_what_is_changed(tmp_path: Path)
 
 
 def test_a_plan_that_does_not_fit_a_cpu_is_recorded_as_what_is_launched(tmp_path: Path) -> None:
-    bare = msgspec.structs.replace(machine(FakeNvml([])), memory_available=10**10)
+    bare = msgspec.structs.replace(machine(FakeNvml([])), memory_available=10**11)
     prepared = prepare(tmp_path, bare, "--pretrain", "Qwen/Qwen2.5-7B-Instruct", "--engine-type", "hf")
     assert {f.id: f.severity for f in prepared.warnings}["plan.does-not-fit"] == "warning"
     plan, config = prepared.plan, prepared.resolved.config
@@ -117,3 +117,10 @@ def test_resume_keeps_what_was_chosen_where_measurements_have_come(
     second = planned.read(run)
     assert second is not None and second.chosen["packing_samples"] is True and second.corrected
     assert "micro_rollout_batch_size" not in second.chosen
+
+
+def test_a_run_that_needs_many_times_a_cpus_memory_is_not_started(tmp_path: Path) -> None:
+    bare = msgspec.structs.replace(machine(FakeNvml([])), memory_available=10**10)
+    with pytest.raises(FindingsError) as refused:
+        prepare(tmp_path, bare, "--pretrain", "Qwen/Qwen2.5-7B-Instruct", "--engine-type", "hf")
+    assert refused.value.exit_code == EXIT_UNFIT

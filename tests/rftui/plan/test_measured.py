@@ -138,3 +138,14 @@ def test_runs_of_short_responses_do_not_make_room_that_the_longest_need() -> Non
 def test_measurements_out_of_reach_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RFTUI_DATA_DIR", "/" + "x" * 300)
     assert not measured.any_measured() and measured.lookup(job()) is None
+
+
+def test_on_a_cpu_all_memory_is_measured_and_corrected(run: RunDir) -> None:
+    here = job(Device("cpu", 20 * GIB, None, None, kind="cpu"))
+    terms = Term("process", 600, "f", "s", "driver"), Term("states", 40, "f", "s")
+    footprint = Footprint((PhaseMemory("update", "m", terms),), (), ())
+    planned.write(run, Planned(subject_of(here), "tiny", 1, 1, footprint))
+    emit(run, 0, update=800)
+    measured.record(run)
+    found = measured.lookup(here)
+    assert found is not None and found.ratios["update"] == pytest.approx(1.25)
