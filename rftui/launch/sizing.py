@@ -14,6 +14,7 @@ from engine.config.values import show
 from engine.findings import Finding, FindingsError, Fix
 from engine.footprint.catalog import find_model
 from rftui.plan.ask import request_here
+from rftui.plan.knobs import BUDGET, MICRO, MICRO_ROLLOUT, RECOMPUTE
 from rftui.plan.planner import evaluate, make_plan
 from rftui.plan.result import Plan
 from rftui.plan.words import duration, flag, gb
@@ -33,7 +34,7 @@ def size(
     try:
         shape = find_model(resolved.config.model.pretrain)
     except FindingsError as error:
-        return None, [_not_planned(error.findings[0].cause)]
+        return None, [_not_planned(error.findings[0].cause, resolved)]
     if not torch_uses_gpus():
         hardware = msgspec.structs.replace(hardware, gpus=(), installed=0)
     place, notes = detected_place(hardware, ranks)
@@ -104,10 +105,17 @@ def block(plan: Plan) -> Sequence[str]:
     return lines
 
 
-def _not_planned(cause: str) -> Finding:
+def _not_planned(cause: str, resolved: Resolved) -> Finding:
+    """Names what stays at its default: of these, a planned launch seldom keeps any."""
+    size = BUDGET if BUDGET in resolved.sources else MICRO  # the budget wins
+    slow = [key for key in (size, MICRO_ROLLOUT, RECOMPUTE) if key not in resolved.sources]
+    kept = ", ".join(f"{flag(key)} = {show(value_of(resolved.config, key))}" for key in slow)
     return Finding(
         id="plan.no-shape",
-        severity="info",
-        cause=f"memory is not planned, and nothing was chosen: {cause}",
-        fixes=(Fix("give the folder of the model in place of its name"),),
+        severity="warning",
+        cause=f"memory is not planned, and nothing was chosen{f' ({kept})' if kept else ''}: {cause}",
+        fixes=(
+            Fix("give the folder of the model in place of its name"),
+            *([Fix(f"or set {', '.join(map(flag, slow))}")] if slow else []),
+        ),
     )
