@@ -35,8 +35,8 @@ class Row:
         return float(value)
 
     def count(self, key: str, assumed: int) -> int:
-        """A whole number of at least 1."""
-        return max(1, int(self.number(key, assumed) or assumed))
+        """A whole number of at least 1; `assumed` where there is none, or 0."""
+        return int(self.number(key, assumed) or 0) or int(self.assume(key, assumed))
 
     def assume(self, key: str, value: float) -> float:
         """`value`, noted as assumed."""

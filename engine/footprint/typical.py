@@ -35,7 +35,7 @@ def config_of_size(text: str) -> dict[str, Any]:
     """The `config.json` of the model that `shape_of_size` describes, of its dimensions only."""
     shape, base = _typical(text)
     (config,) = (entry.config for entry in table() if entry.id == base.name)
-    changed = {"num_hidden_layers": shape.layers, "intermediate_size": shape.mlp}
+    changed: dict[str, int | None] = {"num_hidden_layers": shape.layers, "intermediate_size": shape.mlp}
     if "sliding_window" in config:
         changed["sliding_window"] = shape.window
     return config | changed

@@ -77,8 +77,8 @@ def _world(value: int) -> Finding:
     return Finding(
         id="simulation.world",
         severity="error",
-        cause=f"--world {value} is not between 1 and 1024 ranks.",
-        fixes=(Fix(f"Use --world {min(max(value, 1), 1024)}."),),
+        cause=f"{value} ranks cannot be simulated: 1 to 1024 can.",
+        fixes=(Fix(f"Simulate {min(max(value, 1), 1024)}."),),
     )
 
 

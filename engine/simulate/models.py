@@ -7,12 +7,13 @@ import msgspec
 
 from engine.findings import Finding, FindingsError, Fix
 from engine.footprint.bundled import by_name
-from engine.footprint.catalog import find_model
+from engine.footprint.catalog import TOY_PREFIX, find_model
 from engine.footprint.hub_cache import cached_config
+from engine.toy.recipe import Recipe, toy_config
 
 
 def config_json(source: str) -> dict[str, Any]:
-    """Of a JSON file, a model folder, a hub id in the cache or a model of the bundled table.
+    """Of a JSON file, a model folder, a toy, a hub id in the cache or a model of the bundled table.
 
     Raises FindingsError: model.config-invalid, and as `find_model`.
     """
@@ -20,6 +21,8 @@ def config_json(source: str) -> dict[str, Any]:
     if source and path.is_file():
         return _read(path)
     find_model(source)
+    if source.startswith(TOY_PREFIX):
+        return {"model_type": "qwen2", **toy_config(Recipe())}
     if path.is_dir():
         return _read(path / "config.json")
     if cached := cached_config(source):

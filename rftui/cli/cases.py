@@ -1,18 +1,23 @@
 """`rft plan --case`: what is predicted for published configurations, one answer a line."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
+import typer
 
 from diagnostics.trainers.cases import evaluate_file
-from engine.findings import Finding, FindingsError, Fix
+from engine.findings import EXIT_BAD_INPUT, EXIT_OK, Finding, FindingsError, Fix
 from rftui.cli.columns import GAP, aligned, terminal_width
 
 
-def answer_cases(path: Path, *, as_json: bool) -> None:
-    """Print the answers to a JSONL file of cases; raises FindingsError if it cannot be read."""
+def answer_cases(path: Path, *, as_json: bool) -> NoReturn:
+    """Print the answers to a JSONL file of cases, and end with 2 if a line has none.
+
+    Raises FindingsError if the file cannot be read.
+    """
     try:
         answers = list(evaluate_file(path))
     except OSError as error:
@@ -22,7 +27,12 @@ def answer_cases(path: Path, *, as_json: bool) -> None:
     if as_json:
         for answer in answers:
             print(msgspec.json.encode(answer).decode())
-        return
+    else:
+        _print_table(path, answers)
+    raise typer.Exit(EXIT_BAD_INPUT if any("error" in answer for answer in answers) else EXIT_OK)
+
+
+def _print_table(path: Path, answers: Sequence[dict[str, Any]]) -> None:
     rows: list[tuple[str, ...]] = [("case", "fits", "peak", "host", "assumed")]
     rows += [_row(name, answer) for name, answer in zip(_names(path), answers, strict=True)]
     for cells in aligned(rows, right=(2, 3), width=terminal_width()):

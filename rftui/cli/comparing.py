@@ -2,22 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from engine.config.load import Layer, layer_from_yaml
 from engine.config.registry import value_of
 from engine.config.values import show
-from engine.findings import FindingsError
+from engine.findings import EXIT_OK, EXIT_UNFIT, Finding, FindingsError
 from engine.footprint.terms import PHASES
 from rftui.cli.report import print_findings
 from rftui.plan.ask import Subject, planned, preset_layers
 from rftui.plan.result import Plan
 from rftui.plan.values import PARTS, as_values
 from rftui.plan.words import GB, duration, flag
-from rftui.runs.rundir import find
+from rftui.runs.rundir import RunDir, find
 
 UNKNOWN = "not known"
 
@@ -30,32 +32,48 @@ def show_comparison(
     *,
     as_is: bool,
     as_json: bool,
-) -> None:
-    """Plan both with the same overrides on the same machine, and print where they differ."""
+    price: float | None = None,
+) -> NoReturn:
+    """Plan both with the same overrides on the same machine, and print where they differ.
+
+    Ends with 3 if one of them does not fit.
+    """
     plans = [_plan(name, overrides, subject, runs_dir, as_is=as_is) for name in names]
     if as_json:
-        print(msgspec.json.encode({"compare": dict(zip(names, map(as_values, plans), strict=True))}).decode())
-        return
-    console = Console(highlight=False)
-    console.print(_table(names, plans))
-    for plan in plans:
-        print_findings(plan.findings)
+        both = [{"name": name} | as_values(plan, price) for name, plan in zip(names, plans, strict=True)]
+        print(msgspec.json.encode({"compare": both}).decode())
+    else:
+        Console(highlight=False).print(_table(names, plans, price))
+        for plan in plans:
+            print_findings(plan.findings)
+    raise typer.Exit(EXIT_OK if all(plan.fits for plan in plans) else EXIT_UNFIT)
 
 
 def _plan(name: str, overrides: Sequence[Layer], subject: Subject, runs_dir: Path, *, as_is: bool) -> Plan:
     """A preset or file is planned; a run is taken as it is."""
     try:
         layers = preset_layers(name)
-    except FindingsError as unknown:
-        try:
-            run = find(runs_dir, name)
-        except FindingsError:
-            raise unknown from None
+    except FindingsError as error:
+        if error.findings[0].id != "preset.unknown":
+            raise
+        run = _run(runs_dir, name, error.findings[0])
         layers, as_is = [layer_from_yaml(run.config_path)], True
     return planned([*layers, *overrides], subject, as_is=as_is)
 
 
-def _table(names: tuple[str, str], plans: Sequence[Plan]) -> Table:
+def _run(runs_dir: Path, name: str, no_preset: Finding) -> RunDir:
+    """The run of that name; raises FindingsError that speaks of presets and runs."""
+    try:
+        return find(runs_dir, name)
+    except FindingsError as error:
+        (no_run,) = error.findings
+        cause = f"{name!r} is no preset, no file and no run in {runs_dir}."
+        fixes = (*no_preset.fixes, *no_run.fixes)
+        finding = Finding("plan.unknown-name", "error", cause, no_preset.evidence, fixes)
+        raise FindingsError([finding]) from None
+
+
+def _table(names: tuple[str, str], plans: Sequence[Plan], price: float | None) -> Table:
     table = Table("", box=None, padding=(0, 3, 0, 0), show_edge=False)
     for name in names:
         table.add_column(name, overflow="fold")
@@ -75,6 +93,8 @@ def _table(names: tuple[str, str], plans: Sequence[Plan]) -> Table:
         row(f"time of {part}", lambda plan, part=part: _time(plan, part))  # type: ignore[misc]
     row("tokens/s", lambda plan: f"{plan.times.tokens_per_s:,.0f}" if plan.times.calibrated else UNKNOWN)
     row("mean response", lambda plan: f"{plan.lengths.response:g}")
+    if price is not None:
+        row("USD", lambda plan: UNKNOWN if (cost := plan.cost(price)) is None else f"{cost:,.2f}")
     for key in _differing(plans):
         row(flag(key), lambda plan, key=key: show(value_of(plan.resolved.config, key)))  # type: ignore[misc]
     return table

@@ -13,6 +13,8 @@ from engine.config.load import dump_resolved
 from engine.findings import EXIT_BAD_INPUT, EXIT_RUN_FAILED, EXIT_UNFIT, Finding, FindingsError, Fix
 from engine.footprint.job import Job
 from engine.footprint.training import training_phases
+from engine.footprint.typical import config_of_size
+from rftui.plan.knobs import with_values
 from rftui.plan.result import Plan
 
 DISAGREE = 0.05
@@ -47,14 +49,22 @@ def agreements(plan: Plan, ranks: int, simulated: dict[str, Any]) -> list[Agreem
     ]
 
 
-def simulate(plan: Plan, ranks: int) -> dict[str, Any]:
-    """What `python -m engine.simulate` says of the plan; raises FindingsError if it fails."""
+def simulate(plan: Plan, ranks: int, size: str | None = None) -> dict[str, Any]:
+    """What `python -m engine.simulate` says of the plan; raises FindingsError if it fails.
+
+    `size`: the plan is for a typical model of this size ("7B"), not for `pretrain`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
-        config.write_text(dump_resolved(plan.resolved), encoding="utf-8")
+        anywhere = with_values(plan.resolved.config, {"parallel.nproc": None})  # `ranks` are asked for
+        config.write_text(dump_resolved(replace(plan.resolved, config=anywhere)), encoding="utf-8")
         argv = [sys.executable, "-P", "-m", "engine.simulate"]
         argv += ["--config", str(config), "--world", str(ranks), "--json"]
         argv += ["--like", plan.job.place.device.kind]
+        if size:
+            model = Path(folder) / "model.json"
+            model.write_bytes(msgspec.json.encode(config_of_size(size)))
+            argv += ["--model-config", str(model)]
         done = subprocess.run(argv, capture_output=True, text=True)
     last = (done.stdout.strip().splitlines() or [""])[-1]
     if done.returncode in (EXIT_BAD_INPUT, EXIT_UNFIT) and last.startswith("["):

@@ -15,12 +15,15 @@ PARTS = ("rollout", "reward", "logprob", "update", "sync", "offload")
 def as_values(plan: Plan, price: float | None = None) -> dict[str, Any]:
     """Everything that a plan says. `chosen` has every parameter that the planner decides, given ones too.
 
+    Where `advice` is false nothing fits, and `chosen` is what needs least.
+
     `price`: of a GPU and hour in USD.
     """
     footprint, place, shape = plan.footprint, plan.job.place, plan.job.shape
     runner_up = plan.runner_up
     return {
         "fits": plan.fits,
+        "advice": plan.fits,
         "peak_gb": _gb(footprint.peak),
         "free_gb": _gb(place.free),
         "phases": {phase.phase: _gb(phase.bytes) for phase in footprint.phases},

@@ -119,8 +119,9 @@ def test_a_written_plan_is_a_preset_that_is_taken_as_it_is(tmp_path: Path) -> No
     plan = told("gsm8k", *SEVEN, *A100, "--write", str(file))
     assert "fsdp: true  # shards all states over 8 ranks" in file.read_text()
     again = told(str(file), *A100)
-    assert plan["chosen"].pop("engine_type") == "vllm"
-    assert again["chosen"] == plan["chosen"] and set(again["given"]) == set(plan["chosen"])
+    assert again["chosen"] == plan["chosen"]
+    assert set(again["given"]) == set(plan["chosen"]) - {"engine_type"}
+    assert plan["chosen"]["engine_type"] == "vllm" and "engine_type" not in file.read_text()  # only assumed
     done = rft("plan", "gsm8k", *SEVEN, *A100, "--write", str(tmp_path / "no" / "mine.yaml"))
     assert done.returncode == 3 and "plan.not-written" in done.stderr
 
@@ -133,10 +134,28 @@ def test_comparison_shows_both_side_by_side(tmp_path: Path) -> None:
     rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines()]
     assert ["max_len", "1536", "8192"] in rows
     assert {row[0] for row in rows} >= {"update, GB", "time of iteration", "tokens/s", "fits"}
-    both = told("--compare", "gsm8k", str(file), *SEVEN, *A100)["compare"]
-    assert list(both) == ["gsm8k", str(file)] and all(plan["fits"] for plan in both.values())
-    done = rft("plan", "--compare", "gsm8k", "gsm9k", *SEVEN, *A100)
-    assert done.returncode == 2 and "did you mean gsm8k?" in done.stderr
+    both = told("--compare", "gsm8k", "gsm8k", *SEVEN, *A100, "--price", "2")["compare"]
+    assert [plan["name"] for plan in both] == ["gsm8k"] * 2 and all(plan["fits"] for plan in both)
+
+
+def test_comparison_ends_with_3_if_one_does_not_fit(tmp_path: Path) -> None:
+    large = tmp_path / "large.yaml"
+    large.write_text("model: {pretrain: Qwen/Qwen2.5-72B-Instruct}\n")
+    small = tmp_path / "small.yaml"
+    small.write_text("model: {pretrain: Qwen/Qwen2.5-0.5B-Instruct}\n")
+    priced = ("--gpus", "1xA100-80", "--dataset-size", "1000", "--price", "2")
+    first, second = told("--compare", str(small), str(large), *priced, code=3)["compare"]
+    assert first["fits"] and not second["fits"] and first["run"]["usd"] > 0
+    done = rft("plan", "--compare", str(small), str(large), *priced)
+    assert done.returncode == 3 and re.search(r"^ *USD +\d", done.stdout, re.MULTILINE)
+
+
+def test_a_name_that_cannot_be_compared_is_no_preset_and_no_run(tmp_path: Path) -> None:
+    (tmp_path / "gsm9k-1").mkdir()
+    (tmp_path / "gsm9k-1" / "run.json").write_text("{}")
+    done = rft("plan", "--compare", "gsm8k", "gsm9k", *SEVEN, *A100, "--runs-dir", str(tmp_path))
+    assert done.returncode == 2 and f"no preset, no file and no run in {tmp_path}" in done.stderr
+    assert "did you mean gsm8k?" in done.stderr and "use gsm9k-1" in done.stderr
 
 
 def test_cases_get_one_answer_a_line(shared: Path) -> None:
@@ -149,6 +168,75 @@ def test_cases_get_one_answer_a_line(shared: Path) -> None:
     assert len(table.stdout.splitlines()) == len(answers) + 1
     done = rft("plan", "--case", "nowhere.jsonl")
     assert done.returncode == 2 and "case.file-unreadable" in done.stderr
+
+
+def test_a_case_without_answer_is_exit_code_2_after_all_lines(tmp_path: Path) -> None:
+    file = tmp_path / "cases.jsonl"
+    file.write_text('no case\n{"model": "Qwen2.5-7B", "n_gpus": 0, "gpu": "A100", "gpu_mem_gb": 80}\n')
+    done = rft("plan", "--case", str(file), "--json")
+    wrong, answered = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 2 and wrong["error"]["id"] == "case.not-json"
+    assert answered["peak_gb"] > 0 and "n_gpus" in answered["missing"]
+    assert rft("plan", "--case", str(file)).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "subject", [("gsm8k", "--params", "1B"), ("quickstart", "--micro-rollout-batch-size", "64")]
+)
+def test_typical_models_and_toys_are_simulated_as_planned(subject: tuple[str, ...]) -> None:
+    plan = told(*subject, "--gpus", "2xA100-80", "--fsdp", "--simulate", "2")
+    assert plan["agreement"] and {line["phase"] for line in plan["agreement"]} <= set(PHASES)
+    for line in plan["agreement"]:
+        assert line["simulated"] == pytest.approx(line["planned"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--host-memory", "inf"),
+        ("--response-len", "nan"),
+        ("--price", "inf"),
+        ("--simulate", "0"),
+        ("--simulate", "1025"),
+    ],
+)
+def test_numbers_out_of_range_are_usage_errors(option: tuple[str, str]) -> None:
+    done = rft("plan", "gsm8k", *SEVEN, *A100, *option)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"Invalid value for '{option[0]}'" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "causes"),
+    [
+        (
+            ("gsm8k", "--case", "x.jsonl", "--write", "y.yaml", "--max-len", "10"),
+            ["gsm8k, --write, --max-len have no effect with --case."],
+        ),
+        (
+            ("gsm8k", "--compare", "a", "b", "--simulate", "2", "--params", "7B", "--pretrain", "c"),
+            ["gsm8k, --simulate have no effect with --compare.", "--pretrain has no effect with --params."],
+        ),
+        (
+            ("--params", "7B", "--set", "model.pretrain=c"),
+            ["--set model.pretrain=c has no effect with --params."],
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(args: tuple[str, ...], causes: list[str]) -> None:
+    done = rft("plan", *args, "--json")
+    assert done.returncode == 2
+    assert [finding["cause"] for finding in json.loads(done.stdout)["findings"]] == causes
+
+
+def test_a_plan_that_does_not_fit_is_not_written_and_no_advice(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    large = ("gsm8k", "--params", "70B", "--gpus", "1xA100-80", "--write", str(file))
+    plan = told(*large, code=3)
+    assert not file.exists() and plan["advice"] is False
+    assert {finding["id"] for finding in plan["findings"]} >= {"plan.does-not-fit", "plan.not-written"}
+    done = rft("plan", *large)
+    assert done.returncode == 3 and f"nothing was written to {file}" in done.stderr
 
 
 def test_launch_fills_what_is_open_and_as_is_does_not(tmp_path: Path) -> None:
@@ -185,4 +273,7 @@ def test_a_model_of_unknown_shape_is_launched_unplanned(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     dry = json.loads(done.stdout)
     assert dry["plan"] is None and "planner" not in dry["sources"].values()
-    assert [finding["id"] for finding in dry["findings"]] == ["plan.no-shape"]
+    (finding,) = dry["findings"]
+    assert finding["id"] == "plan.no-shape" and finding["severity"] == "warning"
+    assert "(gradient_checkpointing = false)" in finding["cause"]
+    assert "micro_train_batch_size" not in finding["cause"]
