@@ -1,6 +1,6 @@
 """From layers of settings and a few words on machine and model to a request; everything wrong at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -98,9 +98,22 @@ def ask(layers: Sequence[Layer], subject: Subject) -> tuple[Request, tuple[Findi
     assumptions = [length_words, *([shape.note] if shape.note else [])]
     if request.engine_there:
         assumptions.append("vLLM is installed on the described machine")
+    if subject.gpus and place.ranks_per_node < described_place(subject.gpus).ranks_per_node:
+        assumptions.append(f"nproc = {place.ranks_per_node}: the other GPUs of {subject.gpus} are not used")
     assumptions += [note.cause for note in problems.notes if note.severity == "info"]
     warnings = tuple(note for note in problems.notes if note.severity != "info")
+    warnings += tuple(_not_built(place, shape))
     return replace(request, assumptions=tuple(assumptions)), warnings
+
+
+def _not_built(place: Place, shape: ModelShape) -> Iterator[Finding]:
+    """What can be planned but not launched in this version."""
+    if place.nodes > 1:
+        cause = f"{place.nodes} machines are planned for, but this version launches on one machine only."
+        yield Finding("plan.several-machines", "warning", cause, param="parallel.nnodes")
+    if shape.vision:
+        cause = f"{shape.name} is planned with its vision tower, but this version trains on text only."
+        yield Finding("plan.vision", "warning", cause, param="model.pretrain")
 
 
 def request_here(resolved: Resolved, shape: ModelShape, place: Place, dataset_size: int | None) -> Request:

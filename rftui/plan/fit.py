@@ -25,8 +25,8 @@ SAME = 1.01
 """Times within this factor count as equal: then the plan that needs less memory is better."""
 FEW = 4
 """Sequences of full length for which the engine's cache must have room."""
-COMMON_SHARE = 50
-"""Per cent that an engine gets where they are free: evaluation samples more at once than a rollout."""
+COMMON_SHARE = 30
+"""Per cent that an engine gets where they are free, should it need more than is predicted to start at all."""
 MOST_SHARE = 90
 """Per cent of a device for the engine: above, nothing is left for what it does not count."""
 
