@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.config.batch import data_parallel, generate_max_len
+from engine.config.batch import data_parallel, generate_max_len, responses_per_rollout
 from engine.config.sections import RunConfig
 from engine.data.experience import Experience
 
@@ -35,7 +35,8 @@ def worst_work(config: RunConfig, world_size: int) -> Work:
         length = max(1, min(prompt, budget // sequences - response))
     # Ranks that share sequences bring theirs together.
     own = -(-min(in_group, MICRO_BATCHES * sequences) // config.parallel.sp_size)
-    scored = -(-2 * batch.micro_rollout_batch_size // config.parallel.sp_size)
+    sampled = max(1, responses_per_rollout(config) // data_parallel(config, world_size))
+    scored = -(-min(sampled, 2 * batch.micro_rollout_batch_size) // config.parallel.sp_size)
     group = batch.n_samples_per_prompt
     return Work(
         _responses(scored, group, prompt, response),

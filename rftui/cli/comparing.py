@@ -12,7 +12,7 @@ from rich.table import Table
 from engine.config.load import Layer, layer_from_yaml
 from engine.config.registry import value_of
 from engine.config.values import show
-from engine.findings import EXIT_OK, EXIT_UNFIT, Finding, FindingsError
+from engine.findings import EXIT_OK, EXIT_UNFIT, Finding, FindingsError, raise_errors
 from engine.footprint.terms import PHASES
 from rftui.cli.report import print_findings
 from rftui.plan.ask import Subject, planned, preset_layers
@@ -38,7 +38,8 @@ def show_comparison(
 
     Ends with 3 if one of them does not fit.
     """
-    plans = [_plan(name, overrides, subject, runs_dir, as_is=as_is) for name in names]
+    settings = _all_settings(names, runs_dir)
+    plans = [planned([*layers, *overrides], subject, as_is=as_is or is_run) for layers, is_run in settings]
     if as_json:
         both = [{"name": name} | as_values(plan, price) for name, plan in zip(names, plans, strict=True)]
         print(msgspec.json.encode({"compare": both}).decode())
@@ -49,16 +50,28 @@ def show_comparison(
     raise typer.Exit(EXIT_OK if all(plan.fits for plan in plans) else EXIT_UNFIT)
 
 
-def _plan(name: str, overrides: Sequence[Layer], subject: Subject, runs_dir: Path, *, as_is: bool) -> Plan:
+def _all_settings(names: Sequence[str], runs_dir: Path) -> list[tuple[list[Layer], bool]]:
+    """Of each name, its settings and whether it is a run; raises FindingsError with all errors together."""
+    found: list[tuple[list[Layer], bool]] = []
+    errors: list[Finding] = []
+    for name in names:
+        try:
+            found.append(_settings(name, runs_dir))
+        except FindingsError as error:
+            errors += error.findings
+    raise_errors(errors)
+    return found
+
+
+def _settings(name: str, runs_dir: Path) -> tuple[list[Layer], bool]:
     """A preset or file is planned; a run is taken as it is."""
     try:
-        layers = preset_layers(name)
+        return preset_layers(name), False
     except FindingsError as error:
         if error.findings[0].id != "preset.unknown":
             raise
         run = _run(runs_dir, name, error.findings[0])
-        layers, as_is = [layer_from_yaml(run.config_path)], True
-    return planned([*layers, *overrides], subject, as_is=as_is)
+        return [layer_from_yaml(run.config_path)], True
 
 
 def _run(runs_dir: Path, name: str, no_preset: Finding) -> RunDir:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from engine.findings import FindingsError
 from engine.footprint.bundled import table
 from engine.footprint.catalog import find_model, shape_of_size
 from engine.footprint.hub_cache import cached_config
+from engine.footprint.model_config import shape_of
+from engine.footprint.typical import config_of_size
 from engine.toy.recipe import VOCABULARY, Recipe
 from engine.toy.tokenizer import build_tokenizer
 from engine.toy.warmup import build_model
@@ -169,6 +172,13 @@ def test_all_sizes_in_range_are_met_within_three_percent() -> None:
     sizes = [1e8 * 1.07**i for i in range(132)]
     errors = [abs(shape_of_size(f"{size / 1e9:.4f}B").params / size - 1) for size in sizes]
     assert sizes[-1] > 7e11 and max(errors) < 0.03
+
+
+@pytest.mark.parametrize("size", ["150M", "1B", "7B", "24B", "70B", "600B", "30B-A3B"])
+def test_the_config_of_a_size_is_that_of_its_shape(size: str) -> None:
+    shape = shape_of_size(size)
+    read = shape_of(config_of_size(size), size)
+    assert replace(shape, exact=True, note="") == read and shape.params == read.params
 
 
 def test_a_size_with_active_parameters_is_a_mixture_of_experts() -> None:

@@ -104,6 +104,13 @@ def test_what_is_wrong_with_a_configuration_is_a_finding() -> None:
     assert any(finding.param == "batch.train_batch_size" for finding in refused.value.findings)
 
 
+@pytest.mark.parametrize(("ranks", "nearest"), [(0, "1"), (1025, "1024")])
+def test_a_number_of_ranks_that_is_none_is_a_finding(ranks: int, nearest: str) -> None:
+    with pytest.raises(FindingsError, match=f"{ranks} ranks cannot be simulated") as refused:
+        simulated(world_size=ranks)
+    assert refused.value.findings[0].fixes[0].text == f"Simulate {nearest}."
+
+
 def test_deepspeed_is_refused_in_words() -> None:
     with pytest.raises(FindingsError) as refused:
         simulated("parallel.zero_stage=3", world_size=2)

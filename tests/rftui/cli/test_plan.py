@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from diagnostics.hardware import detect
 from engine.footprint.terms import PHASES
 from rftui.launch.prepare import prepare_new
 from rftui.launch.start import create
@@ -150,12 +151,22 @@ def test_comparison_ends_with_3_if_one_does_not_fit(tmp_path: Path) -> None:
     assert done.returncode == 3 and re.search(r"^ *USD +\d", done.stdout, re.MULTILINE)
 
 
+def test_a_run_is_compared_as_it_is(tmp_path: Path) -> None:
+    prepared = prepare_new("quickstart", [], runs_dir=tmp_path, name="one", hardware=detect())
+    create(prepared, tmp_path, "one")
+    names = ("--compare", "quickstart", "one", "--runs-dir", str(tmp_path))
+    preset, run = told(*names, "--gpus", "1xA100-80")["compare"]
+    assert preset["runner_up"] and run["runner_up"] is None
+    assert set(run["chosen"]) == set(run["given"])
+
+
 def test_a_name_that_cannot_be_compared_is_no_preset_and_no_run(tmp_path: Path) -> None:
     (tmp_path / "gsm9k-1").mkdir()
     (tmp_path / "gsm9k-1" / "run.json").write_text("{}")
     done = rft("plan", "--compare", "gsm8k", "gsm9k", *SEVEN, *A100, "--runs-dir", str(tmp_path))
     assert done.returncode == 2 and f"no preset, no file and no run in {tmp_path}" in done.stderr
     assert "did you mean gsm8k?" in done.stderr and "use gsm9k-1" in done.stderr
+    assert len(json.loads(rft("plan", "--compare", "a", "b", "--json").stdout)["findings"]) == 2
 
 
 def test_cases_get_one_answer_a_line(shared: Path) -> None:
@@ -180,9 +191,7 @@ def test_a_case_without_answer_is_exit_code_2_after_all_lines(tmp_path: Path) ->
     assert rft("plan", "--case", str(file)).returncode == 2
 
 
-@pytest.mark.parametrize(
-    "subject", [("gsm8k", "--params", "1B"), ("quickstart", "--micro-rollout-batch-size", "64")]
-)
+@pytest.mark.parametrize("subject", [("gsm8k", "--params", "1B"), ("quickstart",)])
 def test_typical_models_and_toys_are_simulated_as_planned(subject: tuple[str, ...]) -> None:
     plan = told(*subject, "--gpus", "2xA100-80", "--fsdp", "--simulate", "2")
     assert plan["agreement"] and {line["phase"] for line in plan["agreement"]} <= set(PHASES)
@@ -252,8 +261,6 @@ def test_launch_fills_what_is_open_and_as_is_does_not(tmp_path: Path) -> None:
 
 
 def test_a_new_run_keeps_its_plan(tmp_path: Path) -> None:
-    from diagnostics.hardware import detect
-
     prepared = prepare_new("quickstart", [], runs_dir=tmp_path, name="one", hardware=detect())
     kept = planned.read(create(prepared, tmp_path, "one"))
     assert kept is not None and prepared.plan is not None
