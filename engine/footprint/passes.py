@@ -50,10 +50,17 @@ def update_seconds(job: Job, lengths: Lengths) -> float:
     return _together(*_computed_and_sent(job, work, speeds)) + offloaded + _adam(job, speeds)
 
 
-def sending_share(job: Job, lengths: Lengths) -> float:
-    """Seconds of sending over seconds of computing in an optimizer step: above 1 the links decide."""
-    compute, sent = _computed_and_sent(job, update_pass(job, lengths), Speeds.of(job.place))
-    return sent / compute
+def update_limit(job: Job, lengths: Lengths) -> str:
+    """What takes the longest part of an optimizer step."""
+    speeds, work = Speeds.of(job.place), update_pass(job, lengths)
+    compute, sent = _computed_and_sent(job, work, speeds)
+    seconds = {
+        "arithmetic": compute,
+        "links between ranks": sent,
+        "transfers from and to host memory": _offloaded_per_micro_batch(job, speeds) * work.micro_batches,
+        "the optimizer": _adam(job, speeds),
+    }
+    return max(seconds, key=lambda name: seconds[name])
 
 
 def _computed_and_sent(job: Job, work: Pass, speeds: Speeds) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from engine.footprint.job import Job
 from engine.footprint.lengths import Lengths as Lengths
 from engine.footprint.lengths import Responses
 from engine.footprint.links import Speeds
-from engine.footprint.passes import logprob_seconds, sending_share, update_pass, update_seconds
+from engine.footprint.passes import logprob_seconds, update_limit, update_pass, update_seconds
 from engine.footprint.rollout import sleeps
 
 REWARD = 0.5e-3
@@ -129,5 +129,5 @@ def _bound(job: Job, lengths: Lengths, parts: dict[str, float], made: Generation
             return "rollout: the longest answers"
         return f"rollout: decoding, {made.limit}"
     if longest == "update":
-        return f"update: {'links between ranks' if sending_share(job, lengths) > 1 else 'arithmetic'}"
+        return f"update: {update_limit(job, lengths)}"
     return OTHER_BOUNDS[longest]

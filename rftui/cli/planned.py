@@ -28,17 +28,25 @@ def show_plan(plan: Plan, price: float | None = None) -> None:
     console.print(_memory(plan))
     console.print(_beside(plan))
     if plan.chosen and not plan.fits:
+        _assumed(console, plan)
         return  # the leanest plan is no advice
     console.print("\nPlan" if plan.chosen else "\nSettings as they are", style="bold")
     console.print(_choices(plan))
     console.print("\nBatches", style="bold")
     console.print(_plain(plan.batch_words))
-    console.print("\nTime, roughly", style="bold")
-    for line in _time(plan, price):
-        console.print(_plain(line))
+    if plan.fits:
+        console.print("\nTime, roughly", style="bold")
+        for line in _time(plan, price):
+            console.print(_plain(line))
     if plan.runner_up:
         console.print("\nRunner-up", style="bold")
         console.print(_plain(f"{settings(plan.runner_up.values)}: {plan.runner_up.words}"))
+    _assumed(console, plan)
+    console.print()
+    console.print(_verdict(plan))  # again, where it is seen
+
+
+def _assumed(console: Console, plan: Plan) -> None:
     notes = [*plan.assumptions, *([f"memory is corrected by {plan.corrected}"] if plan.corrected else [])]
     if notes:
         console.print("\nAssumed", style="bold")
@@ -60,12 +68,17 @@ def _heading(plan: Plan) -> Text:
         free = f"{gb(place.free)} ({place.free / GIB:.1f} GiB) free on each"
         where = f"{place.ranks} × {place.device.name}{machines}, {free}{link}"
     model = f"{shape.name}: {count(shape.params)} parameters ({shape.family})"
-    worst, host = plan.footprint.worst, plan.footprint.host_bytes
-    verdict = f"needs {gb(worst.bytes)} of {gb(place.free)} (in {worst.phase})"
+    return Text.assemble(where, "\n", model, "\n", _verdict(plan))
+
+
+def _verdict(plan: Plan) -> Text:
+    worst, place, host = plan.footprint.worst, plan.job.place, plan.footprint.host_bytes
+    margin = sum(term.bytes for term in worst.terms if term.where == "margin")
+    words = f"needs {gb(worst.bytes)} of {gb(place.free)} in {worst.phase}, {gb(margin)} of it margin"
     if worst.bytes <= place.free and host > place.host_memory:
-        verdict = f"needs {gb(host)} of {gb(place.host_memory)} of host memory"
+        words = f"needs {gb(host)} of {gb(place.host_memory)} of host memory"
     word = ("fits", "bold green") if plan.fits else ("does not fit", "bold red")
-    return Text.assemble(where, "\n", model, "\n", word, ": ", verdict)
+    return Text.assemble(word, ": ", words)
 
 
 def _memory(plan: Plan) -> Table:

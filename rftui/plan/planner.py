@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from engine.config.choices import installed
 from engine.config.load import Resolved
+from engine.config.registry import value_of
 from engine.findings import Finding, Fix
 from engine.footprint.margin import Measured
 from engine.footprint.speed import estimate
@@ -17,6 +20,8 @@ from rftui.plan.search import can_fit, search
 from rftui.plan.words import gb
 
 SOURCE = "planner"
+HOST_DECIDES = 0.8
+"""Share of the host memory above which plans are likely to have been left out for want of it."""
 
 
 def make_plan(request: Request) -> Plan:
@@ -40,6 +45,13 @@ def evaluate(request: Request) -> Plan:
     plan = replace(plan, resolved=request.resolved, chosen={}, reasons=reasons)
     if fits:
         return plan
+    if best := search(request).best:
+        change = {k: v for k, v in best.values.items() if v != value_of(request.resolved.config, k)}
+        advice = Fix("let the planner choose, without --as-is", set=change)
+        misfit = msgspec.structs.replace(
+            suggest.does_not_fit(request, exact.job, exact.footprint, ()), fixes=(advice,)
+        )
+        return replace(plan, findings=(*plan.findings, misfit))
     return replace(plan, findings=(*plan.findings, *_misfits(request, exact)))
 
 
@@ -67,7 +79,7 @@ def _plan(request: Request, best: Candidate, *, fits: bool) -> Plan:
         given=given_values(resolved.config, request.resolved.sources),
         reasons=_in_order(reasons),
         findings=(*request.findings(best.job.config), *_beyond_island(request), *_disk(request, best)),
-        assumptions=(*request.assumptions, *_assumed_strategy(request, best)),
+        assumptions=(*request.assumptions, *_assumed(request, best)),
         dataset_size=request.dataset_size,
         corrected=_corrected(request.memory.measured(best.job)),
     )
@@ -125,9 +137,17 @@ def _disk(request: Request, best: Candidate) -> list[Finding]:
     return [Finding("plan.disk", "warning", cause, fixes=tuple(fixes), param="checkpoint.max_ckpt_num")]
 
 
-def _assumed_strategy(request: Request, best: Candidate) -> list[str]:
+def _assumed(request: Request, best: Candidate) -> list[str]:
+    """What the choice rests on and nobody told."""
+    place, host = request.place, best.footprint.host_bytes
+    told = []
+    if request.described and host > HOST_DECIDES * place.host_memory:
+        told.append(
+            f"host memory decides here: {gb(host)} of {gb(place.host_memory)} are needed; with more of it "
+            "(--host-memory) other plans fit"
+        )
     assumed = request.described and best.job.strategy == "deepspeed" and not installed("deepspeed")
-    return ["DeepSpeed is installed on the described machine"] if assumed else []
+    return [*told, *["DeepSpeed is installed on the described machine"] * assumed]
 
 
 def _runner_up(best: Candidate, other: Candidate) -> RunnerUp:

@@ -8,7 +8,7 @@ import pytest
 from engine.footprint.generation import Decode, generation
 from engine.footprint.job import Job
 from engine.footprint.lengths import Lengths
-from engine.footprint.passes import update_pass, update_seconds
+from engine.footprint.passes import update_limit, update_pass, update_seconds
 from engine.footprint.rollout import kv_capacity
 from engine.footprint.speed import Times, estimate
 from tests.engine.footprint.jobs import CPU, LLAMA_8B, job, place
@@ -294,3 +294,11 @@ def test_unknown_speeds_put_plans_in_order_and_say_so() -> None:
     assert 0 < large.iteration < small.iteration
     on_cpu = estimate(job("Qwen/Qwen2.5-0.5B", place(CPU, 2)), LENGTHS)
     assert not on_cpu.calibrated and on_cpu.iteration > 0
+
+
+def test_what_limits_an_update_is_told_of_offloads_and_links_too() -> None:
+    one = place(ranks=1)
+    large = {"rollout_batch_size": 8, "train_batch_size": 64}
+    assert update_limit(grpo(one), LENGTHS) == "arithmetic"
+    slow = grpo(one, memory={"fsdp_cpu_offload": True}, batch=large)
+    assert update_limit(slow, LENGTHS) in ("transfers from and to host memory", "the optimizer")

@@ -181,3 +181,14 @@ def test_a_wider_engine_or_a_smaller_model_where_nothing_else_helps() -> None:
     fixes = finding(request("deepseek-ai/DeepSeek-V3", "1xL4"), "plan.does-not-fit").fixes
     (fix,) = [fix for fix in fixes if "--params" in fix.command]
     assert make_plan(asked_by(fix.command)).fits
+
+
+def test_as_it_is_says_what_the_planner_would_choose_where_that_fits() -> None:
+    given = ("--engine-tp-size", "2", "--micro-train-batch-size", "64")
+    plan = evaluate(request(SEVEN, "8xA100-80", *given))
+    (missing,) = [found for found in plan.findings if found.severity == "error"]
+    assert not plan.fits and missing.id == "plan.does-not-fit"
+    (fix,) = missing.fixes
+    chosen = [f"--{key.rpartition('.')[2]}={value}".lower() for key, value in fix.set.items()]
+    assert "memory.gradient_checkpointing" in fix.set
+    assert evaluate(request(SEVEN, "8xA100-80", *given, *chosen)).fits
