@@ -23,6 +23,9 @@ from rftui.runs.compared import needed
 from rftui.runs.planned import Planned, subject_of
 from rftui.runs.rundir import RunDir
 
+HOPELESS = 2.0
+"""Times the memory that a CPU has: a run that needs more is not started."""
+
 
 def size(
     resolved: Resolved, ranks: int, hardware: Hardware, dataset_size: int | None, *, as_is: bool
@@ -43,7 +46,8 @@ def size(
         return None, []
     plan = evaluate(request) if as_is else make_plan(request)
     found = [f for f in plan.findings if f.id.startswith("plan.")]
-    if as_is or place.on_cpu:  # memory of a CPU is a guess: other programs come and go, and there is swap
+    # Other programs come and go on a CPU, and there is swap; but not for as much again as there is.
+    if as_is or (place.on_cpu and plan.footprint.peak < HOPELESS * place.free):
         found = [msgspec.structs.replace(f, severity="warning") for f in found]
         plan = plan if plan.fits or as_is else replace(evaluate(request), findings=plan.findings)
     return plan, [note for note in notes if note.severity == "warning"] + found
