@@ -177,9 +177,9 @@ def _memory_words(memory: RankMemory) -> Content:
 
 
 def _compared_line(compared: Sequence[Compared], width: int) -> Content:
-    """`plan→peak  rollout 1.2G→1.3G  update 3.1G→3.0G`; a phase that held more than planned stands out."""
+    """`plan→peak  update 3.1G→3.0G  rollout 1.2G→1.3G`, the fullest first; more than planned stands out."""
     parts = [Content.styled("plan→peak", "$quiet")]
-    for line in compared:
+    for line in sorted(compared, key=lambda line: -line.measured):
         colour = "bold $warning" if line.ratio > OVER_PLAN else ""
         measured = Content.styled(size(line.measured), colour)
         parts.append(Content.assemble((f"{line.phase} ", "$quiet"), f"{size(line.predicted)}→", measured))

@@ -118,7 +118,7 @@ def test_numbers_in_words() -> None:
 def test_the_last_line_of_memory_holds_what_was_planned_against_what_was_measured() -> None:
     compared = (Compared("rollout", 20 * GIB, 21 * GIB), Compared("update", 60 * GIB, 70 * GIB))
     lines = panels.memory_panel(replace(BASE, compared=compared), 80, 4).plain.split("\n")
-    assert len(lines) == 4 and lines[-1] == "plan→peak  rollout 20G→21G  update 60G→70G"
+    assert len(lines) == 4 and lines[-1] == "plan→peak  update 60G→70G  rollout 20G→21G"
     assert "plan" not in panels.memory_panel(replace(BASE, compared=compared), 80, 1).plain
     painted = panels.memory_panel(replace(BASE, compared=compared), 80, 4)
     assert [painted.plain[s.start : s.end] for s in painted.spans if "$warning" in str(s.style)] == ["70G"]
