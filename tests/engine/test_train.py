@@ -95,6 +95,9 @@ def test_gsm8k_preset_on_a_tiny_model(shared: Path, model: Path, tmp_path: Path)
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps(preset.layer.values))
     run_dir = tmp_path / "run"
+    # The rule rewards none of a random model's answers: without another reward there is nothing to learn.
+    reward = tmp_path / "lengths.py"
+    reward.write_text("def score(responses, labels):\n    return [len(r) % 7 / 7 for r in responses]\n")
     gsm8k = shared / "data" / "gsm8k"
     train(
         run_dir,
@@ -104,6 +107,7 @@ def test_gsm8k_preset_on_a_tiny_model(shared: Path, model: Path, tmp_path: Path)
         *("--prompt_max_len", "800", "--max_len", "816", "--generate_max_len", "16"),
         *("--max_samples", "64", "--max_eval_samples", "1", "--max_steps", "2"),
         *("--micro_train_batch_size", "2", "--init_kl_coef", "0.01", "--engine_type", "hf"),
+        *("--reward_fn", f"{reward}:score"),
         nproc=2,
     )
     steps = metrics_by_step(run_dir)

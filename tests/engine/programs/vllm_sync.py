@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from engine.config.sections import RunConfig
-from engine.data.experience import Experience
+from engine.data.experience import Experience, collate
 from engine.leaving import leave
 from engine.models.actor import Actor
 from engine.models.loading import load_source
@@ -108,8 +108,8 @@ def main() -> None:
         seen["again"].append(strategy.gather_and_generate(mine, PARAMS, generator) == groups)
         sampled = experiences(groups, mine)
         seen["differences"].append(difference(actor, sampled, strategy))
-        ids = torch.tensor([[*sampled[0].prompt_ids, *sampled[0].response_ids]])
-        strategy.backward(actor.model(ids).logits.logsumexp(-1).mean(), actor, optimizer)
+        batch = collate(sampled[:1], 0, strategy.device, share_prompts=actor.shares_prompts)
+        strategy.backward(actor(batch)[0].mean(), actor, optimizer)
         strategy.optimizer_step(optimizer, actor, scheduler)
     seen["stale"] = difference(
         actor, experiences(strategy.gather_and_generate(mine, PARAMS, generator), mine), strategy
