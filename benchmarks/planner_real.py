@@ -1,13 +1,11 @@
 """Predicted memory of the training part against real ranks on this CPU: tiny models over gloo."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +15,7 @@ from engine.footprint.job import Job, Place
 from engine.footprint.model_config import shape_of
 from engine.footprint.training import training_phases
 from engine.simulate.report import Simulation
+from tests.engine.ranks import run_ranks
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = ROOT / "tests" / "engine" / "programs" / "measured_training.py"
@@ -74,7 +73,7 @@ class Row:
 def rows(runs: Sequence[tuple[int, tuple[str, ...]]] = RUNS) -> Iterator[Row]:
     """Trains for two steps on real ranks, one run after another."""
     for ranks, sets in runs:
-        counted = _measure(ranks, sets)
+        counted = measure(MODEL, [*BATCH, *sets], ranks)
         words = ", ".join(s.partition(".")[2] for s in sets) or "–"
         for phase in training_phases(_job(ranks, sets)):
             yield Row(ranks, words, phase.phase, counted.phase(phase.phase).bytes, phase.bytes)
@@ -86,21 +85,9 @@ def _job(ranks: int, sets: Sequence[str]) -> Job:
     return Job(config, shape_of(MODEL, "tiny"), place)
 
 
-def _measure(ranks: int, sets: Sequence[str]) -> Simulation:
+def measure(model: Mapping[str, Any], sets: Sequence[str], ranks: int) -> Simulation:
+    """What the training part of a model (its config.json) holds on real ranks, as rank 0 counts it."""
     with tempfile.TemporaryDirectory() as folder:
-        cases = json.dumps({"run": [*BATCH, *sets]})
-        launcher = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={ranks}",
-        ]
-        subprocess.run(
-            [*launcher, str(PROGRAM), folder, json.dumps(MODEL), cases],
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu"},
-            capture_output=True,
-            check=True,
-        )
+        run_ranks(PROGRAM, folder, json.dumps(model), json.dumps({"run": list(sets)}), nproc=ranks)
         counted = (Path(folder) / "measured.json").read_bytes()
     return msgspec.json.decode(counted, type=dict[str, Simulation])["run"]

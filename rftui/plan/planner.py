@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
-
 from engine.config.choices import installed
 from engine.config.load import Resolved
 from engine.config.registry import value_of
@@ -48,9 +46,7 @@ def evaluate(request: Request) -> Plan:
     if best := search(request).best:
         change = {k: v for k, v in best.values.items() if v != value_of(request.resolved.config, k)}
         advice = Fix("let the planner choose, without --as-is", set=change)
-        misfit = msgspec.structs.replace(
-            suggest.does_not_fit(request, exact.job, exact.footprint, ()), fixes=(advice,)
-        )
+        misfit = suggest.does_not_fit(request, exact.job, exact.footprint, (advice,))
         return replace(plan, findings=(*plan.findings, misfit))
     return replace(plan, findings=(*plan.findings, *_misfits(request, exact)))
 
@@ -99,11 +95,12 @@ def _misfits(request: Request, nearest: Candidate) -> list[Finding]:
     """What is said of a plan that does not fit: given values that exclude each other, and what is missing."""
     values = conflicts.conflicting(request)
     relaxed = conflicts.relaxed(request, values)
-    missing = suggest.does_not_fit(request, nearest.job, nearest.footprint, relaxed)
+    fixes = tuple(suggest.suggestions(request, relaxed))
+    missing = suggest.does_not_fit(request, nearest.job, nearest.footprint, fixes)
     if not values:
         return [missing]
-    fixes = tuple(fix for fix in missing.fixes if fix.set.keys() & values.keys())
-    return [conflicts.conflict(request, values, fixes), missing]
+    of_values = tuple(fix for fix in fixes if fix.set.keys() & values.keys())
+    return [conflicts.conflict(request, values, of_values), missing]
 
 
 def _beyond_island(request: Request) -> list[Finding]:

@@ -39,8 +39,8 @@ def leanest_values(request: Request) -> Values:
     return min((lean(layout, request) for layout in lean_layouts(request)), key=missing)
 
 
-def does_not_fit(request: Request, job: Job, footprint: Footprint, relaxed: tuple[Fix, ...]) -> Finding:
-    """The finding with what is missing, and changes that help; `relaxed`: of given values."""
+def does_not_fit(request: Request, job: Job, footprint: Footprint, fixes: tuple[Fix, ...]) -> Finding:
+    """The finding with what is missing, and the changes that help."""
     worst, place, name = footprint.worst, request.place, request.shape.name
     on = "rank" if place.on_cpu else "GPU"
     if footprint.peak > place.free:
@@ -64,14 +64,16 @@ def does_not_fit(request: Request, job: Job, footprint: Footprint, relaxed: tupl
         terms = next(p.terms for p in footprint.phases if p.phase == "rollout")
     largest = sorted(terms, key=lambda term: -term.bytes)[:4]
     evidence = [f"{gb(term.bytes):>9}  {term.name}: {term.formula}" for term in largest]
-    fixes = tuple(suggestions(request, relaxed))
     if not fixes:
         evidence.append("no change of settings that was tried and no number of GPUs makes it fit")
     return Finding("plan.does-not-fit", "error", cause, tuple(evidence), fixes)
 
 
 def suggestions(request: Request, relaxed: tuple[Fix, ...] = ()) -> Iterator[Fix]:
-    """Changes that make it fit, in the order of preference; two together only where none does alone."""
+    """Changes that make it fit, in the order of preference; two together only where none does alone.
+
+    `relaxed`: those of given values.
+    """
     single = [*_lora(request), *relaxed, *_besides(request)]
     yield from single
     if not single and not request.resolved.config.model.lora_rank:

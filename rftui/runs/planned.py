@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from engine.config.choices import zero_stage
+from engine.config.registry import value_of
 from engine.footprint.job import Job
 from engine.footprint.terms import Footprint
 from rftui.runs.info import write_atomic
@@ -54,9 +56,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 def subject_of(job: Job) -> Subject:
     """What measurements of this job may be compared with."""
-    from engine.config.registry import value_of
-
-    how = job.strategy if job.strategy == "fsdp2" else f"zero{job.config.parallel.zero_stage or 2}"
+    how = job.strategy if job.strategy == "fsdp2" else f"zero{zero_stage(job.config)}"
     settings = {key: value_of(job.config, key) for key in SETTINGS}
     settings["model.lora_rank"] = bool(settings["model.lora_rank"])
     return Subject(job.shape.family, job.place.device.name, how, job.engine, settings)

@@ -5,20 +5,16 @@ To be run after a change of what the engine allocates. WORD: only runs whose nam
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from benchmarks.planner_real import measure
 from engine.config.sections import RunConfig
 from engine.simulate.report import Simulation
 from engine.simulate.run import simulate
 from tests.engine.footprint.test_counted_peaks import name
-from tests.engine.ranks import run_ranks
 
 FILE = Path(__file__).with_name("counted_peaks.json")
-PROGRAM = Path(__file__).parents[1] / "programs" / "measured_training.py"
 MODEL = {"max_position_embeddings": 32768}
 
 
@@ -45,11 +41,7 @@ def _real(run: dict[str, Any]) -> Simulation:
     sets = [
         f"{s}.{key}={json.dumps(v)}" for s, values in run["settings"].items() for key, v in values.items()
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        cases = json.dumps({"run": sets})
-        run_ranks(PROGRAM, Path(folder), json.dumps(MODEL | run["model"]), cases, nproc=run["ranks"])
-        found = msgspec.json.decode((Path(folder) / "measured.json").read_bytes(), type=dict[str, Simulation])
-    return found["run"]
+    return measure(MODEL | run["model"], sets, run["ranks"])
 
 
 def _text(counted: dict[str, Any]) -> str:

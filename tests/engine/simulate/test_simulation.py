@@ -7,31 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from benchmarks.planner_real import BATCH, MODEL, PROGRAM
 from engine.config.load import layer_from_sets, resolve
 from engine.findings import FindingsError
 from engine.simulate.report import Simulation
 from engine.simulate.run import simulate
 from tests.engine.ranks import run_ranks
 
-PROGRAM = Path(__file__).parents[1] / "programs" / "measured_training.py"
-MODEL = {
-    "model_type": "qwen2",
-    "hidden_size": 256,
-    "intermediate_size": 768,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 4096,
-    "tie_word_embeddings": False,
-    "max_position_embeddings": 2048,
-}
-BATCH = [
-    "rollout.max_len=256",
-    "rollout.prompt_max_len=128",
-    "batch.micro_train_batch_size=2",
-    "batch.train_batch_size=16",
-    "batch.rollout_batch_size=4",
-]
 CASES = {
     "plain": [],
     "checkpointing": ["memory.gradient_checkpointing=true", "memory.fused_linear_logprob=true"],
