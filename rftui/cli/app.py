@@ -21,6 +21,10 @@ class Verb(NamedTuple):
 VERBS = {
     "plan": Verb("rftui.cli.plan", "Choose what fits the GPUs and is fast; say what it needs."),
     "launch": Verb("rftui.cli.launch", "Start a run from a preset or a YAML file."),
+    "doctor": Verb("rftui.cli.doctor", "Check that this machine can train; say what mends it."),
+    "check": Verb("rftui.cli.check", "Check a configuration, ours or another trainer's, before any GPU is used."),
+    "diagnose": Verb("rftui.cli.diagnose", "Name the cause of a failure or a hang from logs, dumps or a run."),
+    "health": Verb("rftui.cli.health", "Say what is wrong with a run now."),
     "runs": Verb("rftui.cli.runs", "List runs with status, step, reward and age."),
     "watch": Verb("rftui.cli.watch", "Watch a run live, or look at one that has ended."),
     "stop": Verb("rftui.cli.stop", "Stop a run after its present step, with a checkpoint."),

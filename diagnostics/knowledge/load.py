@@ -1,0 +1,37 @@
+"""Reads the knowledge base, once per process."""
+
+import functools
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from diagnostics.knowledge.schema import Cause, KnowledgeFile, Signature
+
+FOLDER = Path(__file__).parent
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Knowledge(msgspec.Struct, frozen=True):
+    """All files together."""
+
+    causes: dict[str, Cause]
+    groups: dict[str, str]
+    """Group of each cause."""
+    signatures: tuple[Signature, ...]
+
+
+def read_file(path: Path) -> KnowledgeFile:
+    """One file; msgspec.ValidationError names the key that is wrong."""
+    return msgspec.convert(yaml.load(path.read_bytes(), _LOADER), KnowledgeFile, str_keys=True)
+
+
+@functools.cache
+def knowledge() -> Knowledge:
+    """The whole knowledge base."""
+    files = [read_file(path) for path in sorted(FOLDER.glob("*.yaml"))]
+    return Knowledge(
+        causes={slug: cause for file in files for slug, cause in file.causes.items()},
+        groups={slug: file.group for file in files for slug in file.causes},
+        signatures=tuple(signature for file in files for signature in file.signatures),
+    )
