@@ -73,7 +73,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nearby: tuple[Nearby, ...] = ()
     """Tried in order; the first that is found decides."""
     rank: int = 50
-    """How specific it is, 0 to 100: among roots of one moment the higher wins; a bare `RuntimeError:` is 10."""
+    """How specific it is, 0 to 100: of roots of one moment the higher wins; a bare `RuntimeError:` is 10."""
     source: str = ""
     """Where the text comes from: file of a library, or a thread."""
 
