@@ -22,6 +22,10 @@ class CannotCheck(Exception):
     """Raised by a check that could not look: the third state, with the reason. Never a pass."""
 
 
+class DoesNotApply(Exception):
+    """Raised by a check that makes no sense here for a reason that `Need` has no name for: told, not a pass."""
+
+
 class Ok(msgspec.Struct, frozen=True):
     """Nothing is wrong; `said` is what was seen, in a few words with its numbers (`8 × H100, all free`)."""
 
@@ -29,7 +33,8 @@ class Ok(msgspec.Struct, frozen=True):
 
 
 Answer = Ok | Finding | tuple[Finding, ...]
-"""A finding's id is the check's, or begins with it and a dot's worth more (`gpu.busy`)."""
+"""A finding's id is the check's, or begins with it and a dot's worth more (`gpu.busy`); or, of one that a rule
+or check of the launch found, the id that it has there (`batch.tbs-indivisible`)."""
 
 
 class Check(msgspec.Struct, frozen=True):
