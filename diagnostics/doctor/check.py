@@ -23,7 +23,7 @@ class CannotCheck(Exception):
 
 
 class DoesNotApply(Exception):
-    """Raised by a check that makes no sense here for a reason that `Need` has no name for: told, not a pass."""
+    """Raised by a check that makes no sense here, for a reason without a `Need`: told, not a pass."""
 
 
 class Ok(msgspec.Struct, frozen=True):
@@ -33,8 +33,8 @@ class Ok(msgspec.Struct, frozen=True):
 
 
 Answer = Ok | Finding | tuple[Finding, ...]
-"""A finding's id is the check's, or begins with it and a dot's worth more (`gpu.busy`); or, of one that a rule
-or check of the launch found, the id that it has there (`batch.tbs-indivisible`)."""
+"""A finding's id is the check's, or begins with it and a dot's worth more (`gpu.busy`); or, of one that a
+rule or check of the launch found, the id that it has there (`batch.tbs-indivisible`)."""
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -62,6 +62,16 @@ class Host(Protocol):
     @property
     def runs_dir(self) -> str: ...
 
+    @property
+    def python(self) -> str:
+        """The interpreter with which child processes are started."""
+        ...
+
+    @property
+    def search_path(self) -> Sequence[str]:
+        """`sys.path`."""
+        ...
+
     def read(self, path: str) -> str | None:
         """A text file, such as those of /proc and /sys; None where there is none."""
         ...
@@ -75,7 +85,10 @@ class Host(Protocol):
         ...
 
     def try_write(self, path: str) -> str | None:
-        """Write, fsync and remove a probe file in a folder; the error in words, None where it works."""
+        """Write, fsync and remove a probe file in a folder, or in its nearest existing parent.
+
+        The error in words, None where it works.
+        """
         ...
 
     def limit(self, name: str) -> tuple[int, int]:
