@@ -70,7 +70,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     train_tp: int = 1
     train_pp: int = 1
     train_ep: int = 1
+    shard_ranks: int | None = None
+    """Neighbouring ranks that states are sharded over and replicated beyond (HSDP); None: all."""
     offload: frozenset[OffloadWhere] = frozenset()
+    offload_in_update: bool | None = None
+    """What is offloaded stays on the host during the update too; None: as the framework does."""
     checkpointing: bool | None = None
     """Activations are recomputed in the backward pass."""
     packs: bool = False
