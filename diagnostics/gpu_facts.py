@@ -4,6 +4,25 @@ import msgspec
 
 from engine.findings import Finding
 
+THROTTLE_REASONS = {
+    0x002: "clocks set by an application",
+    0x004: "power limit",
+    0x008: "hardware slowdown",
+    0x010: "clocks kept equal with other GPUs",
+    0x020: "heat (software)",
+    0x040: "heat (hardware)",
+    0x080: "power brake of the power supply",
+    0x100: "clocks set by the display",
+}
+"""Bits of NVML's clock event reasons that slow a GPU down; being idle (0x1) is none."""
+
+
+def throttled_words(bits: int | None) -> tuple[str, ...] | None:
+    """NVML's clock event reasons in words; None where they are not told."""
+    if bits is None:
+        return None
+    return tuple(words for bit, words in THROTTLE_REASONS.items() if bits & bit)
+
 
 class GpuProcess(msgspec.Struct, frozen=True):
     """A process with memory on a GPU. `user` and `command` are "?" where it is not visible from here."""
@@ -66,6 +85,10 @@ class GpuFacts(msgspec.Struct, frozen=True):
     ecc_errors: int | None = None
     """Uncorrected memory errors since the driver was loaded."""
     ecc_errors_lifetime: int | None = None
+    rows_pending: bool | None = None
+    """Memory rows are replaced at the next reset of the GPU."""
+    rows_failed: bool | None = None
+    """No spare row was left for a broken one."""
     mig: bool | None = None
     slices: tuple[MigSlice, ...] = ()
     slice_of: str | None = None
@@ -81,6 +104,8 @@ class GpuFacts(msgspec.Struct, frozen=True):
     """Of all active links together, bytes per second one way."""
     nvswitch: bool = False
     """The links go to a switch, which joins all GPUs of the machine."""
+    fabric: str | None = None
+    """Of GPUs that the fabric manager joins (Hopper and later): "completed" when it has done so."""
     nvlink_peers: tuple[str, ...] = ()
     """PCI bus ids at the other end of links that go to no switch."""
 

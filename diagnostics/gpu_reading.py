@@ -5,24 +5,14 @@ import threading
 import time
 from typing import Any
 
-from diagnostics.gpu_facts import GpuFacts, GpuProcess, GpuReport, MigSlice, Pcie
+from diagnostics.gpu_condition import read_condition
+from diagnostics.gpu_facts import GpuFacts, GpuProcess, GpuReport, MigSlice, Pcie, throttled_words
 from diagnostics.nvml import GpuQuery, LostGpuError, Nvml, as_text
 from engine.findings import Finding, Fix
 
 READ_SECONDS = 5.0
 """A GPU that has not told its facts by then hangs: some queries to a failing one block for minutes."""
 NO_INSTANCE = 0xFFFFFFFF
-THROTTLE_REASONS = {
-    0x002: "clocks set by an application",
-    0x004: "power limit",
-    0x008: "hardware slowdown",
-    0x010: "clocks kept equal with other GPUs",
-    0x020: "heat (software)",
-    0x040: "heat (hardware)",
-    0x080: "power brake of the power supply",
-    0x100: "clocks set by the display",
-}
-"""Bits of NVML's clock event reasons that slow a GPU down; being idle (0x1) is none."""
 
 
 def read_gpus(nvml: Nvml) -> GpuReport:
@@ -73,7 +63,7 @@ def _read(query: GpuQuery) -> GpuFacts:
         clock_max=query.ask("nvmlDeviceGetMaxClockInfo", query.constant("NVML_CLOCK_SM", 1)),
         memory_clock=query.ask("nvmlDeviceGetClockInfo", query.constant("NVML_CLOCK_MEM", 2)),
         memory_clock_max=query.ask("nvmlDeviceGetMaxClockInfo", query.constant("NVML_CLOCK_MEM", 2)),
-        throttled=_throttled(query.ask("nvmlDeviceGetCurrentClocksThrottleReasons")),
+        throttled=throttled_words(query.ask("nvmlDeviceGetCurrentClocksThrottleReasons")),
         pcie=Pcie(
             generation=query.ask("nvmlDeviceGetCurrPcieLinkGeneration"),
             generation_max=query.ask("nvmlDeviceGetMaxPcieLinkGeneration"),
@@ -83,6 +73,7 @@ def _read(query: GpuQuery) -> GpuFacts:
         pci_bus=_bus(query.ask("nvmlDeviceGetPciInfo")),
         **_memory(query),
         **_ecc(query),
+        **read_condition(query),
         **_mig(query),
         **_affinity(query),
         **_nvlinks(query),
@@ -137,12 +128,6 @@ def _who(pid: int) -> tuple[str, str]:
     options = (place for place, word in enumerate(words) if word.startswith("--"))
     words = words[: min(3, next(options, 3))]
     return user, " ".join([os.path.basename(words[0]), *words[1:]])[:80]  # noqa: PTH119
-
-
-def _throttled(bits: int | None) -> tuple[str, ...] | None:
-    if bits is None:
-        return None
-    return tuple(words for bit, words in THROTTLE_REASONS.items() if bits & bit)
 
 
 def _ecc(query: GpuQuery) -> dict[str, Any]:

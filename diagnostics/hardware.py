@@ -36,6 +36,8 @@ class Hardware(msgspec.Struct, frozen=True):
     """Of all GPUs that answer, by their index."""
     memory_limit: int | None = None
     """Of the container; already in `memory_total` and `memory_available`."""
+    oom_kills: int | None = None
+    """Processes of the container that the kernel has ended for lack of memory; None where it is not told."""
     swap_total: int = 0
     swap_free: int = 0
     shm_total: int | None = None
@@ -75,6 +77,7 @@ def detect(
         unreachable=report.unreachable,
         topology=read_topology(nvml, report.gpus),
         memory_limit=limit,
+        oom_kills=host_facts.oom_kills(),
         swap_total=swap.total,
         swap_free=swap.free,
         shm_total=shm[0] if shm else None,

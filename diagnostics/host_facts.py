@@ -35,6 +35,19 @@ def memory_left(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int | N
     return min((max(0, limit - used) for limit, used in _memory_limits(cgroup, membership)), default=None)
 
 
+def oom_kills(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int | None:
+    """Processes that the kernel has ended in this process's control groups for lack of memory.
+
+    None where it does not count them.
+    """
+    files = [
+        *(folder / "memory.events" for folder in _folders(cgroup, membership, "")),
+        *(folder / "memory.oom_control" for folder in _folders(cgroup / "memory", membership, "memory")),
+    ]
+    counted = [_statistic(file, "oom_kill") for file in files if _read(file)]
+    return max(counted, default=None)
+
+
 def numa_nodes(root: Path = NUMA_NODES) -> int | None:
     """NUMA nodes of the machine; None where the kernel does not tell."""
     return sum(1 for _ in root.glob("node[0-9]*")) or None

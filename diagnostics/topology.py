@@ -11,7 +11,7 @@ from diagnostics.nvml import GpuQuery, LostGpuError, Nvml
 Join = Literal["nvlink", "switch", "numa", "across", "unknown"]
 LEVELS: dict[int, Join] = {0: "switch", 10: "switch", 20: "switch", 30: "numa", 40: "numa", 50: "across"}
 """NVML_TOPOLOGY_*: one board, one or several PCIe switches, a host bridge, a NUMA node, the whole system."""
-P2P_NVLINK, P2P_OK = 2, 0
+P2P_READ, P2P_NVLINK, P2P_OK = 0, 2, 0
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -20,6 +20,8 @@ class Pair(msgspec.Struct, frozen=True):
     a: int
     b: int
     join: Join
+    peer: bool | None = None
+    """Whether one can read the other's memory; None where the driver does not tell."""
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -38,8 +40,7 @@ def read_topology(nvml: Nvml, gpus: tuple[GpuFacts, ...]) -> Topology:
         except LostGpuError:
             continue
     pairs = tuple(
-        Pair(a.index, b.index, _join(a, b, queries.get(a.index), queries.get(b.index)))
-        for a, b in itertools.combinations(gpus, 2)
+        _pair(a, b, queries.get(a.index), queries.get(b.index)) for a, b in itertools.combinations(gpus, 2)
     )
     return Topology(pairs, islands([gpu.index for gpu in gpus], pairs))
 
@@ -52,6 +53,21 @@ def islands(indices: list[int], pairs: tuple[Pair, ...]) -> tuple[tuple[int, ...
             merged = group[pair.a] | group[pair.b]
             group.update(dict.fromkeys(merged, merged))
     return tuple(dict.fromkeys(tuple(sorted(group[index])) for index in indices))
+
+
+def _pair(a: GpuFacts, b: GpuFacts, asked: GpuQuery | None, other: GpuQuery | None) -> Pair:
+    join = _join(a, b, asked, other)
+    return Pair(a.index, b.index, join, True if join == "nvlink" else _peer(asked, other))
+
+
+def _peer(asked: GpuQuery | None, other: GpuQuery | None) -> bool | None:
+    if asked is None or other is None:
+        return None
+    try:
+        status = asked.ask("nvmlDeviceGetP2PStatus", other.handle, P2P_READ)
+    except LostGpuError:
+        return None
+    return None if status is None else status == P2P_OK
 
 
 def _join(a: GpuFacts, b: GpuFacts, asked: GpuQuery | None, other: GpuQuery | None) -> Join:

@@ -73,11 +73,15 @@ class FakeGpu:
     numa: int = 0
     slices: tuple[FakeSlice, ...] | None = ()
     """() with MIG off, None where there is no MIG."""
+    rows: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Remapped rows: of correctable and uncorrectable errors, pending, failed."""
+    fabric: int | None = 3
+    """State of the NVLink fabric: 3 is completed; None where there is none."""
 
 
 H100 = FakeGpu("NVIDIA H100 80GB HBM3", 81559)
 H200 = FakeGpu("NVIDIA H200", 143771, used=2512)
-A100 = FakeGpu("NVIDIA A100-SXM4-80GB", 81920, 620, 4, (8, 0), (), 400, (1410, 1593), 1, True, 4, 12)
+A100 = FakeGpu("NVIDIA A100-SXM4-80GB", 81920, 620, 4, (8, 0), (), 400, (1410, 1593), 1, True, 4, 12, fabric=None)
 RTX4090 = FakeGpu(
     "NVIDIA GeForce RTX 4090",
     24564,
@@ -89,6 +93,7 @@ RTX4090 = FakeGpu(
     generation=4,
     nvlinks=None,
     slices=None,
+    fabric=None,
 )
 
 
@@ -105,6 +110,7 @@ class FakeNvml:
     calls: Counter[str] = field(default_factory=Counter)
 
     NVMLError = NVMLError
+    c_nvmlGpuFabricInfo_v2_t = SimpleNamespace
     NVML_TEMPERATURE_GPU = 0
     NVML_NVLINK_MAX_LINKS = 18
     NVML_NVLINK_DEVICE_TYPE_SWITCH = 2
@@ -214,6 +220,14 @@ class FakeNvml:
         return [int(_supported(self.gpus[gpu].ecc))] * 2
 
     def nvmlDeviceGetTotalEccErrors(self, gpu: int, kind: int, counter: int) -> int:
+        return 0
+
+    def nvmlDeviceGetRemappedRows(self, gpu: int) -> tuple[int, int, int, int]:
+        _supported(self.gpus[gpu].ecc)
+        return self.gpus[gpu].rows
+
+    def nvmlDeviceGetGpuFabricInfoV(self, gpu: int, info: SimpleNamespace) -> int:
+        info.state, info.status = _supported(self.gpus[gpu].fabric), 0
         return 0
 
     def nvmlDeviceGetMigMode(self, gpu: int) -> list[int]:
