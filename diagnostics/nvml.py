@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from diagnostics.gpu_facts import throttled_words
 from engine.findings import Finding, Fix
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ EXPECTED = (
     *("ARGUMENT_VERSION_MISMATCH", "DEPRECATED", "VGPU_ECC_NOT_SUPPORTED"),
 )
 """Errors that say that a device, driver, container or user cannot answer, and nothing is wrong."""
+UNCORRECTED, VOLATILE = 1, 0
+"""NVML's numbers for uncorrected memory errors, counted since the driver was loaded."""
 GONE = ("GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND")
 
 
@@ -27,13 +30,19 @@ class LostGpuError(Exception):
 
 
 class GpuSample(msgspec.Struct, frozen=True):
-    """One look at a GPU: bytes, percent, watts, degrees Celsius; None where the device does not tell."""
+    """One look at a GPU: bytes, percent, watts, degrees Celsius; None where the device does not tell.
+
+    `throttled` and `ecc_errors` as in `GpuFacts`.
+    """
 
     memory_used: int | None = None
     memory_total: int | None = None
     utilization: float | None = None
     power: float | None = None
     temperature: float | None = None
+    power_limit: float | None = None
+    throttled: tuple[str, ...] | None = None
+    ecc_errors: int | None = None
 
 
 class Nvml:
@@ -61,12 +70,19 @@ class Nvml:
         busy = self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
         milliwatts = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         degrees = self._ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
+        limit = self._ask(lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle))
+        reasons = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
         return GpuSample(
             memory_used=int(memory.used) if memory else None,
             memory_total=int(memory.total) if memory else None,
             utilization=float(busy.gpu) if busy else None,
             power=milliwatts / 1000 if milliwatts is not None else None,
             temperature=float(degrees) if degrees is not None else None,
+            power_limit=limit / 1000 if limit is not None else None,
+            throttled=throttled_words(
+                self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+            ),
+            ecc_errors=self._ask(lambda: nvml.nvmlDeviceGetTotalEccErrors(handle, UNCORRECTED, VOLATILE)),
         )
 
     def query(self, index: int) -> "GpuQuery":

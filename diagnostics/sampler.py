@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from diagnostics import host_facts
 from diagnostics.gpu_facts import GpuFacts
 from diagnostics.nvml import Nvml
 from engine.events import EventWriter, Gpu, Host
@@ -53,15 +54,25 @@ class Sampler:
                 utilization=now.utilization,
                 power=now.power,
                 temperature=now.temperature,
+                power_limit=now.power_limit,
+                throttled=now.throttled,
+                ecc_errors=now.ecc_errors,
             )
-        memory = psutil.virtual_memory()
+        memory, disk = psutil.virtual_memory(), shutil.disk_usage(self._run_dir)
+        shm = host_facts.room(host_facts.SHM) if host_facts.SHM.exists() else None
         self._writer.emit(
             Host,
             host=self.host,
             cpu=psutil.cpu_percent(),
             memory_used=memory.total - memory.available,
             memory_total=memory.total,
-            disk_free=shutil.disk_usage(self._run_dir).free,
+            disk_free=disk.free,
+            disk_total=disk.total,
+            memory_limit=host_facts.memory_limit(),
+            memory_left=host_facts.memory_left(),
+            oom_kills=host_facts.oom_kills(),
+            shm_free=shm[1] if shm else None,
+            shm_total=shm[0] if shm else None,
         )
 
     def _run(self) -> None:

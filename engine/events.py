@@ -115,7 +115,10 @@ class Heartbeat(Event, frozen=True, tag="heartbeat"):
 
 
 class Gpu(Event, frozen=True, tag="gpu"):
-    """One sample of one GPU: bytes, percent, watts, degrees Celsius; null where the device does not tell."""
+    """One sample of one GPU: bytes, percent, watts, degrees Celsius; null where the device does not tell.
+
+    `throttled`: why its clocks are low, in words; `ecc_errors`: uncorrected ones since the driver was loaded.
+    """
 
     host: str
     index: int
@@ -125,16 +128,29 @@ class Gpu(Event, frozen=True, tag="gpu"):
     utilization: float | None = None
     power: float | None = None
     temperature: float | None = None
+    power_limit: float | None = None
+    throttled: tuple[str, ...] | None = None
+    ecc_errors: int | None = None
 
 
 class Host(Event, frozen=True, tag="host"):
-    """One sample of a machine: CPU percent, memory and disk in bytes."""
+    """One sample of a machine: CPU percent, memory and disk in bytes.
+
+    `memory_limit`, `memory_left`: of the container, null without one; `oom_kills`: processes that the kernel
+    has ended there for lack of memory. `shm`: /dev/shm.
+    """
 
     host: str
     cpu: float
     memory_used: int
     memory_total: int
     disk_free: int
+    disk_total: int = 0
+    memory_limit: int | None = None
+    memory_left: int | None = None
+    oom_kills: int | None = None
+    shm_free: int | None = None
+    shm_total: int | None = None
 
 
 class Sample(Event, frozen=True, tag="sample"):

@@ -213,6 +213,15 @@ class ParallelSection(Section):
     nccl_timeout: int | None = param(
         None, "Process-group timeout; unset: NCCL_TIMEOUT, else 1800.", unit="s", gt=0
     )
+    hang_after: float | None = param(
+        None,
+        "Look for a hang when no rank gets further for this long; unset: 3 × the phase's usual time.",
+        unit="s",
+        gt=0,
+    )
+    on_hang: Literal["report", "stop", "restart"] = param(
+        "report", "What a hang brings about: a report, an end, or an end and a resume from the checkpoint."
+    )
 
 
 class MemorySection(Section):

@@ -74,7 +74,7 @@ def test_visible_devices_are_read_as_cuda_does(value: str, expected: list[int]) 
 
 def test_sample_leaves_out_what_the_device_does_not_tell() -> None:
     whole = Nvml(eight_h200()).sample(0)
-    assert whole == GpuSample(3_221_225_472, 150_754_820_096, 97.0, 612.345, 54.0)
+    assert whole == GpuSample(3_221_225_472, 150_754_820_096, 97.0, 612.345, 54.0, 700.0, (), 0)
     poor = Nvml(eight_h200(nvmlDeviceGetPowerUsage=NVML_ERROR_NOT_SUPPORTED)).sample(0)
     assert poor.power is None and poor.utilization == 97.0
     assert Nvml(eight_h200(nvmlDeviceGetHandleByIndex=15)).sample(0) == GpuSample()
