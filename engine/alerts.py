@@ -1,20 +1,19 @@
-"""Findings while a run is on: raised once, cleared when they are over."""
+"""Findings while a run is on: raised once, cleared when they are over. Imports no torch."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
-from engine.events import Alert
-from engine.findings import Finding, render
-from engine.strategy import Strategy
-from engine.telemetry import Telemetry
+from engine.findings import Finding
+
+Say = Callable[[Literal["raised", "cleared"], Finding, int], None]
+"""What to do about a change: its kind, the finding, and the step."""
 
 
 class Alerts:
-    """Turns what is wrong now into alerts about what has changed, in events and on the console of rank 0."""
+    """Turns what is wrong now into alerts about what has changed."""
 
-    def __init__(self, strategy: Strategy, telemetry: Telemetry) -> None:
-        self.strategy = strategy
-        self.telemetry = telemetry
+    def __init__(self, say: Say) -> None:
+        self._say = say
         self._raised: dict[str, dict[str, Finding]] = {}
 
     def update(self, source: str, findings: Iterable[Finding], step: int) -> None:
@@ -22,12 +21,7 @@ class Alerts:
         found = {finding.id: finding for finding in findings}
         before = self._raised.get(source, {})
         for finding in [f for id, f in found.items() if id not in before]:
-            self._emit("raised", finding, step)
-            self.strategy.print(render(finding))
+            self._say("raised", finding, step)
         for finding in [f for id, f in before.items() if id not in found]:
-            self._emit("cleared", finding, step)
+            self._say("cleared", finding, step)
         self._raised[source] = found
-
-    def _emit(self, state: Literal["raised", "cleared"], finding: Finding, step: int) -> None:
-        if self.strategy.rank == 0:
-            self.telemetry.emit(Alert, state=state, finding=finding, step=step)

@@ -26,7 +26,7 @@ from engine.models.compile import compile_layers
 from engine.models.load_once import Loaded, load_once
 from engine.models.loading import ModelSource, load_source, recompute_activations
 from engine.models.lora import add_adapters
-from engine.recorder import Recorder
+from engine.recorder import Recorder, say_on_rank_0
 from engine.rewards.base import Part, Scorer, build_scorer
 from engine.rewards.functions import adapt
 from engine.rollout.start import start_engine
@@ -205,4 +205,4 @@ def _recorder(config: RunConfig, run_dir: Path, strategy: Strategy, telemetry: T
     saver = None
     if strategy.rank == 0 and config.logging.num_trajectories_to_save > 0:
         saver = TrajectorySaver(config.logging.trajectory_url or f"sqlite:///{run_dir / 'trajectories.db'}")
-    return Recorder(config, strategy, telemetry, saver, Alerts(strategy, telemetry))
+    return Recorder(config, strategy, telemetry, saver, Alerts(say_on_rank_0(strategy, telemetry)))

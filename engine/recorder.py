@@ -1,21 +1,33 @@
 """Writes down what a step did: metrics, a few samples, trajectories, and a line on the console."""
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.alerts import Alerts
+from engine.alerts import Alerts, Say
 from engine.config.sections import RunConfig
 from engine.data.experience import present
-from engine.events import Metric, Sample
+from engine.events import Alert, Metric, Sample
 from engine.experience_maker import Rollout
-from engine.findings import Finding, Fix
+from engine.findings import Finding, Fix, render
 from engine.strategy import Strategy
 from engine.telemetry import Telemetry
 from engine.trajectories import TrajectorySaver, label_text
 
 SAMPLES_PER_STEP = 2
 SAMPLE_CHARACTERS = 2000
+
+
+def say_on_rank_0(strategy: Strategy, telemetry: Telemetry) -> Say:
+    """What `Alerts` calls: an event of rank 0, and a line on its console."""
+
+    def say(state: Literal["raised", "cleared"], finding: Finding, step: int) -> None:
+        if strategy.rank == 0:
+            telemetry.emit(Alert, state=state, finding=finding, step=step)
+        if state == "raised":
+            strategy.print(render(finding))
+
+    return say
 
 
 class Recorder:

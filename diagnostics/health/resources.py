@@ -48,7 +48,7 @@ def _host(first: Host, last: Host) -> Iterator[Finding]:
             id="memory.shm-nearly-full",
             severity="warning",
             cause=f"/dev/shm of {last.host} has {last.shm_free / 2**20:.0f} of "
-            f"{last.shm_total / 2**20:.0f} MiB left; NCCL and data loaders end on a bus error when it is full.",
+            f"{last.shm_total / 2**20:.0f} MiB left; NCCL and data loaders crash when it is full.",
             fixes=(
                 Fix("start the container with more shared memory (--shm-size=16g, or --ipc=host)"),
                 Fix("remove segments that ended programs left", command="ls -la /dev/shm"),

@@ -15,21 +15,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from diagnostics.hardware import detect
 from diagnostics.nvml import Nvml
 from diagnostics.preflight import free_port
 from diagnostics.sampler import Sampler
 from engine.config.load import load_resolved
+from engine.config.sections import RunConfig
 from engine.events import EventWriter, Status
 from engine.findings import FindingsError
 from rftui.launch import control, logs, outcome
 from rftui.launch.command import ENGINE_MODULE, Command, rank_command
+from rftui.launch.health import HealthWatch
 from rftui.launch.processes import kill_group, kill_processes_of, start_bound
+from rftui.launch.resume import saved_steps
 from rftui.plan import measured
 from rftui.runs.info import Exit, RunInfo, answer_for
 from rftui.runs.rundir import RunDir
 
+Killed = Literal["request", "hang"] | None
 POLL_S = 0.2
 ROTATE_EVERY_S = 30.0
 RESERVE_BYTES = 1 << 16
@@ -50,6 +55,7 @@ class Supervisor:
         self._log = (run.logs_dir / "supervisor.log").open("a", buffering=1)
         self._stops_asked = 0
         self._stops_done = 0
+        self._restarted_from: set[int] = set()
 
     def run(self) -> int:
         """Start the ranks, stay until they have ended, record how; returns the run's exit code."""
@@ -57,7 +63,8 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._on_stop_signal)
         signal.signal(signal.SIGINT, self._on_stop_signal)
         try:
-            self._supervise()
+            while self._supervise():
+                self.info.attempt += 1
         except Exception as error:  # whatever it is, no rank may go on without a supervisor
             kill_processes_of(self.run_dir.path)
             cause = error.findings[0].cause if isinstance(error, FindingsError) else repr(error)
@@ -66,10 +73,12 @@ class Supervisor:
                 raise
         return outcome.exit_code(self.run_dir, self.info.status)
 
-    def _supervise(self) -> None:
+    def _supervise(self) -> bool:
+        """One attempt; returns whether another one is to follow, after a hang."""
         nvml = Nvml()
         hardware = detect(nvml)
-        command = self._command(hardware.cores)
+        config = load_resolved(self.run_dir.config_path).config
+        command = self._command(config, hardware.cores)
         log = self.run_dir.logs_dir / "launcher.log"
         offset = log.stat().st_size if log.exists() else 0
         self._record_start(command)
@@ -78,16 +87,21 @@ class Supervisor:
         self.run_dir.write_info(self.info)
         self._say("running", f"torchrun has pid {launcher.pid}")
         sampler = Sampler(self.run_dir.path, hardware.gpus, nvml)
+        health = HealthWatch(self.run_dir, config, self.info.nproc)
         sampler.start()
-        killed = self._stay_with(launcher)
+        health.start()
+        killed = self._stay_with(launcher, health)
+        health.stop()
         sampler.stop()
         left = kill_processes_of(self.run_dir.path)
         if left:
             self._say("ended", f"killed {len(left)} processes that were left over: {left}")
-        self._record_end(launcher.returncode, killed, outcome.log_since(log, offset))
+        if killed == "hang":
+            return self._end_hang(health, config)
+        self._record_end(launcher.returncode, killed == "request", outcome.log_since(log, offset))
+        return False
 
-    def _command(self, cores: int) -> Command:
-        config = load_resolved(self.run_dir.config_path).config
+    def _command(self, config: RunConfig, cores: int) -> Command:
         return rank_command(
             self.run_dir.path,
             nproc=self.info.nproc,
@@ -98,10 +112,10 @@ class Supervisor:
             module=self.module,
         )
 
-    def _stay_with(self, launcher: subprocess.Popen[bytes]) -> bool:
-        """Wait for torchrun's end, passing on stop requests; returns whether it was killed on request."""
+    def _stay_with(self, launcher: subprocess.Popen[bytes], health: HealthWatch) -> Killed:
+        """Wait for torchrun's end, passing on stop requests; returns why it was killed, if it was."""
         rotate_at = time.monotonic() + ROTATE_EVERY_S
-        killed = False
+        killed: Killed = None
         while True:
             try:
                 launcher.wait(POLL_S)
@@ -112,13 +126,34 @@ class Supervisor:
                 self._stops_done = 1
                 self._request_stop()
             if not killed and (self._stops_asked >= 2 or control.kill_requested(self.run_dir)):
-                killed = True
+                killed = "request"
                 self._say("stopping", "killed on request")
+                kill_group(launcher)
+            if not killed and health.demand:
+                killed = "hang"
+                self._say("stopping", f"killed because it hangs (on_hang: {health.demand})")
                 kill_group(launcher)
             self._on_poll()
             if time.monotonic() >= rotate_at:
                 logs.rotate(self.run_dir.logs_dir)
                 rotate_at = time.monotonic() + ROTATE_EVERY_S
+
+    def _end_hang(self, health: HealthWatch, config: RunConfig) -> bool:
+        """Record a run that was ended because it hung; returns whether it is to go on from its checkpoint.
+
+        Not a second time from the same checkpoint: the hang would only come again.
+        """
+        said = health.verdict.said if health.verdict else "it made no progress"
+        steps = outcome.read_progress(self.run_dir, since=self.info.started or 0.0).steps
+        saved = max(saved_steps(self.run_dir, config), default=0)
+        again = health.demand == "restart" and saved not in self._restarted_from and not self._stops_asked
+        self._restarted_from.add(saved)
+        self.info.steps = steps
+        if again:
+            self._say("restarting", f"it hung ({said}); it goes on after step {saved}")
+        else:
+            self._end("failed", Exit(f"it hung: {said}"))
+        return again
 
     def _request_stop(self) -> None:
         try:

@@ -163,7 +163,9 @@ class RunState:
     def _header(self, event: Header) -> None:
         self.ranks.pop(event.rank, None)
         self._rank(event).header = event
-        self.alerts = {id: alert for id, alert in self.alerts.items() if alert.rank != event.rank}
+        self.alerts = {
+            id: alert for id, alert in self.alerts.items() if alert.rank != event.rank or alert.t > event.t
+        }
         if event.rank == 0:
             self._new_attempt = True
 

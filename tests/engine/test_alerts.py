@@ -8,6 +8,7 @@ from engine.alerts import Alerts
 from engine.config.sections import RunConfig
 from engine.events import Alert
 from engine.findings import Finding
+from engine.recorder import say_on_rank_0
 from engine.strategy import get_strategy
 from engine.telemetry import Telemetry
 from tests.engine.training import read_events
@@ -18,7 +19,7 @@ A, B = (Finding(id=name, severity="warning", cause=name) for name in ("a", "b"))
 def test_raised_once_cleared_once(tmp_path: Path) -> None:
     strategy = get_strategy(RunConfig())
     telemetry = Telemetry(tmp_path, 0, 1, torch.device("cpu"))
-    alerts = Alerts(strategy, telemetry)
+    alerts = Alerts(say_on_rank_0(strategy, telemetry))
     for step, found in enumerate([[], [A], [A, B], [B], [A], []]):
         alerts.update("step", found, step)
         alerts.update("disk", [B] if step >= 4 else [], step)
