@@ -70,6 +70,9 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Slug of the taxonomy; empty for `cascade` and `benign`."""
     pattern: str = ""
     raw: bool = False
+    needs: str = ""
+    """A pattern that must be found in the match's block, else the line tells nothing: a `KeyError` is one of
+    the data only where the traceback goes through a data loader."""
     nearby: tuple[Nearby, ...] = ()
     """Tried in order; the first that is found decides."""
     rank: int = 50
