@@ -14,7 +14,7 @@ from diagnostics.health.progress import stuck
 from engine.alerts import Alerts
 from engine.config.sections import RunConfig
 from engine.events import Alert, EventWriter
-from engine.findings import Finding
+from engine.findings import Finding, Fix
 from rftui.runs.follow import EventFollower
 from rftui.runs.rundir import RunDir
 
@@ -56,6 +56,8 @@ class HealthWatch:
                 self._look()
             except OSError:  # the run directory was removed: there is nothing to look after
                 return
+            except Exception as error:  # a rule of ours that fails must not leave the run unwatched unsaid
+                self._alerts.update("watch", [_failed(error)], self._monitor.seen.step)
 
     def _look(self) -> None:
         self._monitor.take(event for event in self._follower.poll() if event.t >= self._began)
@@ -79,3 +81,12 @@ class HealthWatch:
 
     def _say(self, state: Literal["raised", "cleared"], finding: Finding, step: int) -> None:
         self._events.emit(Alert, state=state, finding=finding, step=step)
+
+
+def _failed(error: Exception) -> Finding:
+    return Finding(
+        id="health.failed",
+        severity="warning",
+        cause=f"the run's health is not looked after: {error!r}.",
+        fixes=(Fix("the training itself is not affected; please report this with the run's supervisor.log"),),
+    )
