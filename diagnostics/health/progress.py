@@ -32,7 +32,7 @@ def stuck(seen: Observed, now: float, hang_after: float | None = None) -> Stuck 
     `hang_after`: the user's own limit in seconds; else 3 times what the phase usually takes, at least 2
     minutes, 20 minutes where it was not done before and 10 for those that wait for disks.
     """
-    alive = [rank for rank in seen.ranks.values() if not rank.ended]
+    alive = [rank for rank in seen.ranks.values() if rank.since and not rank.ended]
     if not alive:
         return None
     newest = max(alive, key=lambda rank: rank.since)
