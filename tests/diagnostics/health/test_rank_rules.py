@@ -63,19 +63,7 @@ def test_the_rank_that_others_wait_for_is_a_straggler() -> None:
     for step in range(2, 7):
         for rank in RANKS:
             seconds = 0.1 if rank == 3 else 4.5
-            watch.take(
-                [
-                    Collective(
-                        t=end_of(step),
-                        rank=rank,
-                        step=step,
-                        group="world",
-                        op="all_reduce",
-                        size=8,
-                        seconds=seconds,
-                    )
-                ]
-            )
+            watch.take([waited(rank, step, seconds)])
     (found,) = watch.look(end_of(6))
     assert found.id == "rank.straggler"
     assert found.cause == "the others waited for rank 3 in 5 of the last 5 steps, 4.4 s each time."
