@@ -1,0 +1,169 @@
+"""Hits of a scan become incidents: what each line tells once the lines around it are weighed."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from diagnostics.knowledge import builtin
+from diagnostics.knowledge.lines import Line, indent
+from diagnostics.knowledge.scan import Hit, Scanned
+from diagnostics.knowledge.schema import Role, Signature
+
+_CODE = re.compile(
+    r"\s+(?:raise|assert|return|if|elif|else|with|for|while|try|except|await|yield|self\.|super\(|"
+    r"[rf]{0,2}[\"']|[\w.\[\]'\"]+ ?= ?[\w\[({\"'])"
+)
+_FRAME = re.compile(r'\s*File "[^"]+", line \d+')
+_CAUGHT = re.compile(
+    r"\b(?:retry(?:ing)?|retries|will try again|trying again|attempt \d+ ?(?:/|of) ?\d+|fall(?:ing)? ?back|"
+    r"ignored|ignoring|skipp(?:ed|ing)|recover(?:ed|ing)|caught|continuing)\b",
+    re.I,
+)
+_NEAR_BEFORE, _NEAR_AFTER = 4, 5
+"""Lines around a match in which a word of recovery counts."""
+_PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
+"""Lines of progress after an exception that show that it was survived: where the log says so, and where not."""
+
+_YEAR = 366 * 86400.0
+
+
+@dataclass
+class Incident:
+    """One thing that happened, told by one line (`hit`) and perhaps more of the same cause."""
+
+    hit: Hit
+    role: Role
+    cause: str = ""
+    rank: int = 50
+    """How specific, as in a signature."""
+    signature: Signature | None = None
+    numbers: dict[str, str] = field(default_factory=dict)
+    order: tuple[float, int, int] = (0.0, 0, 0)
+    late: bool = False
+    """Reported long after its reason: any earlier exception explains it."""
+
+    @property
+    def line(self) -> Line:
+        return self.hit.line
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Source and line number."""
+        return self.hit.source, self.hit.line.number
+
+
+class Log:
+    """All scanned sources of one diagnosis, with what single lines cannot tell."""
+
+    def __init__(self, sources: Sequence[Scanned], times: Sequence[float | None]) -> None:
+        self.sources, self.times = sources, times
+        self.hits = [hit for source in sources for hit in source.hits]
+        self._contexts: dict[str, set[tuple[int, str]]] = {}
+        for hit in self.hits:
+            if hit.probe.kind == "context":
+                self._contexts.setdefault(hit.probe.name, set()).add((hit.source, hit.line.process))
+        self._several = sum(bool(source.hits) for source in sources) > 1
+
+    def signature_hits(self) -> list[Hit]:
+        """Hits of the knowledge, without those in the source lines of a traceback."""
+        return [hit for hit in self.hits if hit.probe.kind == "signature" and not in_code(hit)]
+
+    def builtin_hits(self, name: str) -> list[Hit]:
+        """Hits of one thing that is looked for besides the knowledge."""
+        return [hit for hit in self.hits if hit.probe.kind == "builtin" and hit.probe.name == name]
+
+    def order(self, hit: Hit) -> tuple[float, int, int]:
+        """What to sort by: the line within one source; between sources the time, where there is one."""
+        if not self._several:
+            return 0.0, hit.source, hit.line.number
+        t = self.time(hit)
+        return (t % _YEAR if t is not None else _YEAR), hit.source, hit.line.number
+
+    def time(self, hit: Hit) -> float | None:
+        """Of a hit: its own, that of the nearest line before it in its block, or that of its source."""
+        for line in (hit.line, *reversed(hit.block[: hit.at])):
+            if line.t is not None:
+                return line.t
+        return self.times[hit.source]
+
+    def near(self, pattern: str, where: str, hit: Hit) -> bool:
+        """Whether what a signature asks for stands near a hit."""
+        if where == "block":
+            return re.search(pattern, "\n".join(line.text for line in hit.block or (hit.line,))) is not None
+        found = self._contexts.get(pattern, set())
+        return bool(found) if where == "log" else (hit.source, hit.line.process) in found
+
+    def survived(self, hit: Hit) -> bool:
+        """Whether the process got on after an exception: the log says that it was caught, and progress follows."""
+        marked = hit.line.level in ("D", "I", "W") or _says_caught(hit)
+        return marked and self.progress_after(hit, same=False) >= _PROGRESS_MARKED
+
+    def outlived(self, hit: Hit) -> bool:
+        """The same by progress of the very process alone, for an exception of which nothing is known."""
+        return self.survived(hit) or self.progress_after(hit, same=True) >= _PROGRESS_UNMARKED
+
+    def progress_after(self, hit: Hit, same: bool) -> int:
+        """Lines of progress after a hit, of all processes or of its own."""
+        marks = self.sources[hit.source].progress
+        chosen = [marks[hit.line.process]] if same and hit.line.process in marks else []
+        if not same:
+            chosen = list(marks.values())
+        return sum(len(numbers) - bisect_right(numbers, hit.line.number) for numbers in chosen)
+
+
+def read(log: Log) -> list[Incident]:
+    """All incidents that the knowledge tells of, in order; those that were survived are left out."""
+    found = []
+    for hit in log.signature_hits():
+        signature = hit.probe.signature
+        assert signature is not None
+        cause, role = signature.cause, signature.role
+        for nearby in signature.nearby:
+            if log.near(nearby.pattern, nearby.where, hit):
+                cause, role = nearby.cause or cause, nearby.role or role
+                break
+        if role in ("root", "symptom") and log.survived(hit):
+            continue
+        numbers = {name: value for name, value in hit.match.groupdict().items() if value is not None}
+        if hit.line.rank >= 0:
+            numbers.setdefault("rank", str(hit.line.rank))
+        found.append(Incident(hit, role, cause, signature.rank, signature, numbers, log.order(hit)))
+    return sorted(found, key=lambda incident: incident.order)
+
+
+def in_code(hit: Hit) -> bool:
+    """Whether a line is a source line that a traceback shows, not a message."""
+    text = hit.line.text
+    if indent(text) < 2 or _FRAME.match(text):
+        return False
+    if _CODE.match(text):
+        return True
+    return hit.at > 0 and bool(_FRAME.match(hit.block[hit.at - 1].text)) and indent(text) >= 4
+
+
+def _says_caught(hit: Hit) -> bool:
+    near = hit.block[max(0, hit.at - _NEAR_BEFORE) : hit.at + _NEAR_AFTER + 1]
+    return any(_CAUGHT.search(line.text) for line in near if not _CODE.match(line.text))
+
+
+def exceptions(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
+    """Exceptions, the earliest first, whose lines no signature knows and that their process did not outlive."""
+    hits = [
+        hit
+        for hit in log.builtin_hits(builtin.EXCEPTION)
+        if (hit.source, hit.line.number) not in known and not in_code(hit) and not log.outlived(hit)
+    ]
+    return sorted(hits, key=log.order)
+
+
+def errors(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
+    """Lines at the level of an error, and crashes of native code, with no progress after them."""
+    hits = [
+        hit
+        for hit in log.builtin_hits(builtin.ERROR)
+        if (hit.source, hit.line.number) not in known
+        and not in_code(hit)
+        and log.progress_after(hit, same=False) < _PROGRESS_MARKED
+    ]
+    return sorted(hits, key=log.order)

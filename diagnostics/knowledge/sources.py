@@ -1,0 +1,187 @@
+"""Where log text comes from: files, folders of rank logs, compressed files, standard input.
+
+A source yields bytes in which a line ends with `\\n`; UTF-16 becomes UTF-8. What cannot be read becomes a note.
+"""
+
+import bz2
+import codecs
+import gzip
+import lzma
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+CHUNK = 1 << 20
+"""Bytes that are read at a time."""
+_HEAD = 8192
+_PLAIN = frozenset({7, 8, 9, 10, 12, 13, 27, *range(32, 256)})
+_BINARY_SHARE = 0.1
+"""Of control characters in a file's head beyond which it is no text."""
+_NO_LOGS = frozenset(
+    ".pt .pth .bin .safetensors .pkl .pickle .npy .npz .parquet .arrow .db .sqlite .png .jpg .so .zip .tar .whl "
+    ".py .pyc .yaml .yml .toml .json .jsonl .csv .md .html .pid .lock .part".split()
+)
+_RANK_NAMES = (
+    re.compile(r"rank[-_.]?0*(\d+)(?!\d)", re.I),
+    re.compile(r"^(?:stdout|stderr|log|out|err|worker)[-_.]0*(\d{1,5})(?=\.|$)", re.I),
+)
+_TORCHRUN = re.compile(r"^attempt_\d+$")
+
+
+class Unreadable(Exception):
+    """A source that gives no text; the message is what a user is told."""
+
+
+@dataclass
+class Source:
+    """One file or stream of log text. `rank` is −1 where its name does not tell; `t` is when its process failed."""
+
+    name: str
+    open: Callable[[], BinaryIO] = field(repr=False)
+    rank: int = -1
+    t: float | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """The text in pieces of about `CHUNK` bytes; Unreadable when it is not text or breaks off at once."""
+        try:
+            with self.open() as file:
+                yield from _decoded(self.name, _uncompressed(self.name, file))
+        except OSError as error:
+            raise Unreadable(f"{self.name} could not be read: {error.strerror or error}") from error
+
+
+def of_path(path: str) -> tuple[list[Source], list[str]]:
+    """All sources of a PATH, in the order of their names, and notes about files that are no logs.
+
+    Unreadable when the path does not exist.
+    """
+    if path == "-":
+        return [Source("<stdin>", lambda: cast(BinaryIO, sys.stdin.buffer))], []
+    place = Path(path)
+    if place.is_dir():
+        return _of_folder(place)
+    if not place.exists():
+        raise Unreadable(f"{path} does not exist")
+    return [of_file(place)], []
+
+
+def of_file(path: Path) -> Source:
+    """A single file."""
+    return Source(str(path), lambda: path.open("rb"), _rank_of(path))
+
+
+def _of_folder(folder: Path) -> tuple[list[Source], list[str]]:
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    logs = [file for file in files if not _is_no_log(file)]
+    return [of_file(file) for file in logs], []
+
+
+def _is_no_log(file: Path) -> bool:
+    return any(suffix in _NO_LOGS for suffix in file.suffixes) or file.name.startswith(".")
+
+
+def _rank_of(path: Path) -> int:
+    for pattern in _RANK_NAMES:
+        if found := pattern.search(path.name):
+            return int(found[1])
+    parent = path.parent  # torchrun's log folder: <run>/attempt_0/3/stderr.log
+    if parent.name.isdigit() and _TORCHRUN.match(parent.parent.name):
+        return int(parent.name)
+    return -1
+
+
+def _uncompressed(name: str, file: BinaryIO) -> Iterator[bytes]:
+    """Content in chunks, decompressed by its first bytes, whatever its name says."""
+    head = file.read(_HEAD)
+    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+    if opener is None:
+        yield head
+        while chunk := file.read(CHUNK):
+            yield chunk
+        return
+    stream = opener(name, _Rest(head, file))
+    given = False
+    while True:
+        try:
+            chunk = stream.read(CHUNK)
+        except (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError) as error:
+            if not given:
+                raise Unreadable(f"{name} could not be decompressed: {error}") from error
+            return  # cut off while it was written: what came before counts
+        if not chunk:
+            return
+        given = True
+        yield chunk
+
+
+class _Rest:
+    """A file whose head was read already, readable from its start: standard input cannot be rewound."""
+
+    def __init__(self, head: bytes, file: BinaryIO) -> None:
+        self._head, self._file = head, file
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            part = self._head if size < 0 else self._head[:size]
+            self._head = self._head[len(part) :]
+            return part
+        return self._file.read(size)
+
+    def seekable(self) -> bool:
+        return False
+
+    def readable(self) -> bool:
+        return True
+
+    closed = False
+
+
+def _open_zstd(name: str, file: _Rest) -> BinaryIO:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise Unreadable(
+            f"{name} is compressed with zstd, and the package zstandard is not installed: "
+            f"pip install zstandard, or: zstd -dc {name} | rft diagnose -"
+        ) from error
+    return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+
+
+_OPENERS: dict[bytes, Callable[[str, _Rest], BinaryIO]] = {
+    b"\x1f\x8b": lambda name, file: cast(BinaryIO, gzip.GzipFile(fileobj=cast(BinaryIO, file))),
+    b"BZh": lambda name, file: cast(BinaryIO, bz2.BZ2File(cast(BinaryIO, file))),
+    b"\xfd7zXZ\x00": lambda name, file: cast(BinaryIO, lzma.LZMAFile(cast(BinaryIO, file))),
+    b"\x28\xb5\x2f\xfd": _open_zstd,
+}
+
+
+def _decoded(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    first = next(chunks, b"")
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if first.startswith(mark):
+            decoder = codecs.getincrementaldecoder(encoding)("replace")
+            yield decoder.decode(first[len(mark) :]).encode()
+            for chunk in chunks:
+                yield decoder.decode(chunk).encode()
+            return
+    if _is_binary(first[:_HEAD]):
+        raise Unreadable(f"{name} is binary, not a log; skipped")
+    yield _without_nulls(first)
+    for chunk in chunks:
+        yield _without_nulls(chunk)
+
+
+def _without_nulls(chunk: bytes) -> bytes:
+    """UTF-16 without a mark, or appended to UTF-8 by another program, is plain text once its zeros are out."""
+    return chunk.replace(b"\0", b"") if b"\0" in chunk else chunk
+
+
+def _is_binary(head: bytes) -> bool:
+    text = _without_nulls(head)
+    if len(text) * 3 < len(head):  # mostly zeros: more than UTF-16 has
+        return True
+    return sum(byte not in _PLAIN for byte in text) > _BINARY_SHARE * len(text)
