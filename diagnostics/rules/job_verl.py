@@ -20,6 +20,7 @@ GROUPED = {
     "gpg",
 }
 BY_STD = {"grpo", "grpo_vectorized", "gdpo"}
+STRATEGIES: dict[str, Strategy] = {"fsdp": "fsdp", "fsdp2": "fsdp", "megatron": "megatron"}
 KL = {"kl": "k1", "k1": "k1", "mse": "k2", "k2": "k2", "low_var_kl": "k3", "k3": "k3"}
 
 _FIELDS = {
@@ -120,7 +121,7 @@ def _per_gpu(foreign: Foreign, job: Job, name: str) -> int | None:
 
 def _training(foreign: Foreign) -> dict[str, object]:
     named = text(foreign, f"{ACTOR}.strategy", "fsdp")
-    strategy: Strategy | None = {"fsdp": "fsdp", "fsdp2": "fsdp", "megatron": "megatron"}.get(named)  # type: ignore[assignment]
+    strategy = STRATEGIES.get(named)
     parts: dict[str, int] = {}
     if strategy == "megatron":
         sizes = {"train_tp": "tensor", "train_pp": "pipeline", "train_ep": "expert"}
@@ -160,9 +161,9 @@ def _algorithm(foreign: Foreign) -> dict[str, object]:
     return {
         "group": estimator in GROUPED,
         "by_std": estimator in BY_STD and flag(foreign, "algorithm.norm_adv_by_std_in_grpo", True),
-        "critic": flag(foreign, "critic.enable", estimator == "gae")
-        if foreign.get("critic.enable") is not None
-        else estimator == "gae",
+        "critic": estimator == "gae"
+        if foreign.get("critic.enable") is None
+        else flag(foreign, "critic.enable"),
         "reward_model": text(foreign, "reward_model.model.path") or None if rewarded else None,
         "kl_loss": number(foreign, f"{ACTOR}.kl_loss_coef", 0.001) or 0 if in_loss else 0,
         "kl_reward": number(foreign, "algorithm.kl_ctrl.kl_coef", 0.001) or 0 if in_reward else 0,
