@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.events import AnyEvent, Heartbeat, Phase
+from engine.events import AnyEvent, Header, Heartbeat, Phase
 
 _TAIL_BYTES = 16_384
 _SILENT_S = 15.0
@@ -23,6 +23,8 @@ class Place:
     phase: str
     state: str
     t: float
+    heartbeat: Heartbeat | None = None
+    """The last one: which collective of the engine's own the rank is in, if it is in one."""
 
     def words(self, now: float) -> str:
         """The place as part of a sentence."""
@@ -34,10 +36,10 @@ class Place:
 def elsewhere(run_dir: Path, rank: int, world_size: int) -> dict[int, str]:
     """The ranks that are in another place than `rank`, or say nothing any more, with where that is."""
     now = time.time()
-    own = _place(run_dir, rank)
+    own = place_of(run_dir, rank)
     told: dict[int, str] = {}
     for other in range(world_size):
-        place = _place(run_dir, other)
+        place = place_of(run_dir, other)
         if place is None:
             told[other] = "has written no event"
         elif own is None or _differs(place, own) or now - place.t > _SILENT_S:
@@ -50,14 +52,23 @@ def _differs(one: Place, other: Place) -> bool:
     return (one.step, one.phase, one.state) != (other.step, other.phase, other.state)
 
 
-def _place(run_dir: Path, rank: int) -> Place | None:
-    phase, last = None, 0.0
+def place_of(run_dir: Path, rank: int) -> Place | None:
+    """Where a rank is, from the end of its event file; None if it has written nothing yet."""
+    phase, heartbeat, last = None, None, 0.0
     for event in _last_events(run_dir / "events" / f"rank-{rank:05d}.jsonl"):
         if isinstance(event, Phase):
             phase = event
+        elif isinstance(event, Heartbeat):
+            heartbeat = event
+        elif isinstance(event, Header):  # an earlier process of this rank left the rest
+            phase, heartbeat = None, None
         if isinstance(event, Phase | Heartbeat):
             last = event.t
-    return Place(phase.step, phase.name, phase.state, last) if phase else None
+    if phase:
+        return Place(phase.step, phase.name, phase.state, last, heartbeat)
+    if heartbeat:  # so long in one phase that its begin is far up in the file
+        return Place(heartbeat.step, heartbeat.phase, "begin", last, heartbeat)
+    return None
 
 
 def _last_events(path: Path) -> list[AnyEvent]:

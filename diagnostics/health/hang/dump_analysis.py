@@ -1,7 +1,7 @@
 """Who keeps whom waiting, from flight-recorder dumps of any trainer.
 
-The order of evidence, strongest first: a rank without a dump or without an entry; a rank that others wait for;
-ranks that do different things under one number; all in the same collective; nothing in flight.
+The order of evidence: ranks that do different things under one number; ranks that others wait for, among them
+those without a dump or an entry; all in the same collective; nothing in flight.
 """
 
 from collections.abc import Iterable
@@ -85,8 +85,8 @@ def _is_fresh(dumps: dict[int, Dump], found: list[Wait]) -> bool:
 def _nothing_in_flight(dumps: dict[int, Dump], found: list[Wait]) -> Verdict:
     if found:
         said = (
-            f"No hang is seen: what is in flight was entered less than {JUST_NOW_S:g} s before the dumps were "
-            "written."
+            f"No hang is seen: what is in flight was entered less than {JUST_NOW_S:g} s before the dumps "
+            "were written."
         )
         return Verdict(kind="unknown", ranks=(), cause="unknown", said=said)
     last = max(dumps.values(), key=lambda dump: len(dump.entries))
@@ -192,8 +192,8 @@ def _same_place(dumps: dict[int, Dump], found: list[Wait]) -> Verdict:
         kind="first-collective" if is_first else "network",
         ranks=(),
         cause=FIRST if is_first else STRAGGLER,
-        said=f"{ranks_words(ranks).capitalize()} are in the same collective, {named(first.entry)}, which all have "
-        f"{started}: {words}, so the link between them or a device is at fault.",
+        said=f"{ranks_words(ranks).capitalize()} are in the same collective, {named(first.entry)}, which all "
+        f"have {started}: {words}, so the link between them or a device is at fault.",
         where=_place(first.entry),
         evidence=(Seen(PROBE, f"{named(first.entry)} is unfinished on every rank that recorded", ranks),),
         confidence="low",

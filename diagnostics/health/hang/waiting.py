@@ -1,8 +1,8 @@
 """Who waits for whom, from the collectives that ranks have entered and not finished.
 
 A rank in collective n of a group waits for the members that have not come to n. Whoever is waited for and
-waits for nobody keeps all the others; ranks that are waited for and wait themselves are followers. No clock is
-compared, since those of several machines differ.
+waits for nobody keeps all the others; ranks that are waited for and wait themselves are followers. No clock
+is compared, since those of several machines differ.
 """
 
 import re

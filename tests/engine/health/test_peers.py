@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from engine.events import EventWriter, Heartbeat, Phase
-from engine.health.peers import elsewhere
+from engine.health.peers import elsewhere, place_of
 
 
 def writer(run_dir: Path, rank: int) -> EventWriter:
@@ -37,3 +37,19 @@ def test_only_the_end_of_a_long_file_is_read_and_torn_lines_are_passed_over(tmp_
     with out.path.open("a") as file:
         file.write('{"kind":"phase","step":2000,"na')
     assert elsewhere(tmp_path, 0, 2) == {}
+
+
+def test_a_rank_that_is_long_in_one_phase_is_known_by_its_heartbeats(tmp_path: Path) -> None:
+    out = writer(tmp_path, 0)
+    out.emit(Phase, step=3, name="reward", state="begin")
+    for _ in range(400):
+        out.emit(Heartbeat, step=3, phase="reward", group="world", op="all_reduce", seq=7)
+    place = place_of(tmp_path, 0)
+    assert place is not None and place.words(place.t) == "in phase reward of step 3"
+    assert place.heartbeat is not None and place.heartbeat.seq == 7
+
+
+def test_what_an_earlier_attempt_left_is_not_where_the_rank_is(tmp_path: Path) -> None:
+    writer(tmp_path, 0).emit(Phase, step=9, name="update", state="begin")
+    writer(tmp_path, 0)
+    assert place_of(tmp_path, 0) is None
