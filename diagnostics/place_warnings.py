@@ -47,17 +47,18 @@ def _shared(gpus: Sequence[GpuFacts]) -> Finding | None:
     others = [gpu for gpu in gpus if gpu not in taken]
     fixes = [Fix("stop what holds the memory, if it is yours to stop, or wait for it")]
     if others:
-        fixes.append(_visible(f"leave {_names(taken)} out", others))
+        fixes.append(only_visible(f"leave {gpu_names(taken)} out", others))
     return Finding(
         id="hardware.gpu-shared",
         severity="warning",
-        cause=f"others hold memory of {_names(taken)}: planned with {_gib(free)}, the least free on one.",
-        evidence=tuple(line for gpu in taken for line in _holders(gpu)),
+        cause=f"others hold memory of {gpu_names(taken)}: planned with {_gib(free)}, the least free on one.",
+        evidence=tuple(line for gpu in taken for line in holders(gpu)),
         fixes=tuple(fixes),
     )
 
 
-def _holders(gpu: GpuFacts) -> list[str]:
+def holders(gpu: GpuFacts) -> list[str]:
+    """Who holds memory of a GPU, a line each."""
     lines = [f"GPU {gpu.index}: {_process(process)}" for process in gpu.processes or ()]
     return lines or [f"GPU {gpu.index}: {_mib(held(gpu))} by processes that are not visible from here"]
 
@@ -79,7 +80,9 @@ def _unlike(gpus: Sequence[GpuFacts]) -> Finding | None:
         severity="warning",
         cause=f"the GPUs are not alike: planned for the smallest, {smallest.name}, and the slowest.",
         evidence=tuple(f"GPU {gpu.index}: {gpu.name}, {_gib(gpu.memory_total)}" for gpu in gpus),
-        fixes=(_visible(f"use the {len(alike)} {most} only; CUDA numbers unlike GPUs in this order", alike),),
+        fixes=(
+            only_visible(f"use the {len(alike)} {most} only; CUDA numbers unlike GPUs in this order", alike),
+        ),
     )
 
 
@@ -157,9 +160,9 @@ def _islands(hardware: Hardware, gpus: Sequence[GpuFacts], island: int) -> Findi
     sorted_by_group = [by_index[i] for i in [*order, *rest]]
     equal = not rest and len({len(group) for group in groups}) == 1
     fix = (
-        _visible("list GPUs of one group next to each other", sorted_by_group)
+        only_visible("list GPUs of one group next to each other", sorted_by_group)
         if equal
-        else _visible("use the largest group only", [by_index[i] for i in max(groups, key=len)])
+        else only_visible("use the largest group only", [by_index[i] for i in max(groups, key=len)])
     )
     return Finding(
         id="hardware.islands-mixed",
@@ -184,12 +187,14 @@ def _nothing_visible(hardware: Hardware) -> Finding | None:
     )
 
 
-def _visible(text: str, gpus: Sequence[GpuFacts]) -> Fix:
+def only_visible(text: str, gpus: Sequence[GpuFacts]) -> Fix:
+    """`text`, with the command that leaves only `gpus` visible, in this order."""
     numbers = ",".join(str(gpu.index) for gpu in gpus)
     return Fix(text, command=f"export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES={numbers}")
 
 
-def _names(gpus: Sequence[GpuFacts]) -> str:
+def gpu_names(gpus: Sequence[GpuFacts]) -> str:
+    """ "GPUs 1, 2"."""
     return f"GPU{'s' if len(gpus) > 1 else ''} {', '.join(str(gpu.index) for gpu in gpus)}"
 
 

@@ -146,17 +146,24 @@ def torch_uses_gpus() -> bool:
     return not importlib.metadata.version("torch").endswith("+cpu")
 
 
-def check_ranks(nproc: int, hardware: Hardware, backend: str | None) -> list[Finding]:
-    """Whether the ranks fit the GPUs: one each, unless they talk over gloo; warns of GPUs left unused."""
+def check_ranks(
+    nproc: int, hardware: Hardware, backend: str | None, torch: str | None = None
+) -> list[Finding]:
+    """Whether the ranks fit the GPUs: one each, unless they talk over gloo; warns of GPUs left unused.
+
+    `torch`: its version, where it is not that of this process.
+    """
+    version = torch or importlib.metadata.version("torch")
+    can_use = not torch.endswith("+cpu") if torch else torch_uses_gpus()
     gpus = len(hardware.gpus)
     if not gpus:
         return [_nccl_without_gpu()] if backend == "nccl" else []
-    if not torch_uses_gpus():
+    if not can_use:
         return [
             Finding(
                 id="env.torch-cpu-build",
                 severity="warning",
-                cause=f"this machine has {gpus} GPUs, but torch {importlib.metadata.version('torch')} "
+                cause=f"this machine has {gpus} GPUs, but torch {version} "
                 "cannot use them: the run will use the CPU.",
                 fixes=(
                     Fix("install a torch build with CUDA", command="pip install --force-reinstall torch"),

@@ -24,6 +24,8 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
     set: dict[str, Any] = {}
     """Configuration edits, `{"batch.train_batch_size": 64}`."""
     command: str = ""
+    safe: bool = False
+    """`command` is local and does no harm: it may be run, without a shell, for a user who has agreed."""
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,7 +13,9 @@ from engine.findings import Finding
 
 Tier = Literal["fast", "deep", "active"]
 """`fast`: all within a second, no torch. `deep`: imports in child processes. `active`: uses the GPUs."""
-Need = Literal["gpus", "config", "container", "infiniband", "torch", "vllm", "deepspeed", "ray", "wandb"]
+Need = Literal[
+    "gpus", "nvidia", "config", "container", "infiniband", "torch", "vllm", "deepspeed", "ray", "wandb"
+]
 """What must be there for a check to make sense; without it, it does not apply, which is not a pass."""
 Status = Literal["ok", "info", "warning", "error", "unchecked", "not-applicable"]
 
@@ -46,6 +48,8 @@ class Check(msgspec.Struct, frozen=True):
     run: Callable[[Host], Answer]
     needs: tuple[Need, ...] = ()
     limit_s: float = 2.0
+    essential: bool = False
+    """Without its answer it is not known whether a run can start here: unchecked, it counts as an error."""
 
     @property
     def category(self) -> str:
@@ -62,3 +66,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     said: str = ""
     findings: tuple[Finding, ...] = ()
     seconds: float = 0.0
+    essential: bool = False
+
+    @property
+    def category(self) -> str:
+        return self.id.partition(".")[0]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from diagnostics.doctor.check import Check
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = ("gpu", "gpu_health", "gpu_joins", "driver", "memory", "machine", "storage")
 """Of `diagnostics.doctor.checks`; each has its checks in `CHECKS`."""
 
 
