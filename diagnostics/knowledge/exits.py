@@ -38,7 +38,7 @@ def incidents(hits: Sequence[Hit], log: Log, told: Sequence[str]) -> list[Incide
 
     `told`: lines in which a launcher says that it ends a process itself.
     """
-    ended = {found[1] for text in told if (found := _TOLD.search(text))}
+    ended = {pid for text in told for pid in _TOLD.findall(text)}
     found = []
     for hit in hits:
         code = code_of(hit.line.text)

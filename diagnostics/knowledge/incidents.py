@@ -23,7 +23,7 @@ _CAUGHT = re.compile(
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
 """Lines around a match in which a word of recovery counts."""
 _PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
-"""Lines of progress after an exception that show that it was survived: where the log says so, and where not."""
+"""Lines of progress after an exception that show that it was survived: where the log says so, and not."""
 
 _YEAR = 366 * 86400.0
 
@@ -95,7 +95,7 @@ class Log:
         return bool(found) if where == "log" else (hit.source, hit.line.process) in found
 
     def survived(self, hit: Hit) -> bool:
-        """Whether the process got on after an exception: the log says that it was caught, and progress follows."""
+        """Whether an exception was survived: the log says that it was caught, and progress follows."""
         marked = hit.line.level in ("D", "I", "W") or _says_caught(hit)
         return marked and self.progress_after(hit, same=False) >= _PROGRESS_MARKED
 
@@ -148,7 +148,7 @@ def _says_caught(hit: Hit) -> bool:
 
 
 def exceptions(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
-    """Exceptions, the earliest first, whose lines no signature knows and that their process did not outlive."""
+    """Exceptions, the earliest first, that no signature knows and that their process did not outlive."""
     hits = [
         hit
         for hit in log.builtin_hits(builtin.EXCEPTION)

@@ -1,7 +1,7 @@
 """A line of a log, parted into who wrote it, when, at which level, and what it says.
 
 Prefixes of torchrun (`[rank3]:`, `[default3]:`, `[3]:`), Ray and vLLM (`(WorkerDict pid=12, ip=10.0.0.1)`),
-SGLang (`[2025-03-12 09:14:20 TP0]`), glog (`[E314 15:01:45.17 file.cpp:607]`), Python's logging, NCCL and syslog.
+SGLang (`[2025-03-12 09:14:20 TP0]`), glog (`[E314 15:01:45.17 file.cpp:607]`), Python's, NCCL's, syslog's.
 """
 
 import calendar
@@ -39,7 +39,7 @@ _INDENT = re.compile(r"\s*")
 
 
 class Line(NamedTuple):
-    """`process` names the writer (`""`: unknown); `t` is seconds since 1970, or since New Year if no year is given.
+    """`process` names the writer (`""`: unknown); `t`: seconds since 1970, or since New Year without a year.
 
     `text` is what follows the prefixes, its indentation kept; `full` the whole line without colour codes.
     """

@@ -1,7 +1,7 @@
-"""Finds the lines of a log that tell something, fast: literals in folded text first, patterns on what is left.
+"""Finds the lines of a log that tell something, fast: literals in folded text, then patterns on what is left.
 
-Folding takes digits, blanks, punctuation and colour codes out, so that lines which differ only in numbers become
-equal, and every literal needs to be looked for once per kind of line.
+Folding takes digits, blanks, punctuation and colour codes out, so that lines which differ only in numbers
+become equal, and every literal needs to be looked for once per kind of line.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from diagnostics.knowledge.lines import Line
+from diagnostics.knowledge.lines import Line, clean, parse
 from diagnostics.knowledge.schema import Nearby, Signature
 
 Kind = Literal["signature", "context", "builtin"]
@@ -90,9 +90,22 @@ def context_probe(nearby: Nearby) -> Probe:
     return Probe("context", nearby.pattern, literals_of(nearby.pattern), re.compile(nearby.pattern))
 
 
-def match_text(signature: Signature, line: Line, following: Sequence[str] = ()) -> re.Match[str] | None:
-    """Whether a signature matches a line, as a scan would find it; its groups are numbers of the log."""
-    return signature_probe(signature).search(line)
+def matches(signature: Signature, text: str) -> re.Match[str] | None:
+    """Where a signature matches a text of one or more lines, as a scan finds it."""
+    probe = signature_probe(signature)
+    lines = [parse(clean(line.encode())) for line in text.splitlines()]
+    for number, line in enumerate(lines):
+        if probe.several_lines:
+            line = joined(line, lines[number + 1 :])
+        if found := probe.search(line):
+            return found
+    return None
+
+
+def joined(line: Line, following: Iterable[Line]) -> Line:
+    """A line together with those that follow in its process, for patterns that hold a newline."""
+    text = "\n".join([line.text, *(other.text for other in following)])
+    return line._replace(text=text, full=text)
 
 
 def literals_of(pattern: str) -> tuple[str, ...]:

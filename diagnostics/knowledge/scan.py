@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin
 from diagnostics.knowledge.lines import Line, clean, parse
-from diagnostics.knowledge.matcher import Finder, Probe, fold
+from diagnostics.knowledge.matcher import Finder, Probe, fold, joined
 from diagnostics.knowledge.sources import Source, Unreadable
 
 BEFORE, AFTER = 80, 20
@@ -260,9 +260,7 @@ class _Window:
 
     def with_following(self, place: int, line: Line) -> Line:
         """A line together with those that follow in its process."""
-        after, _ = self.after(place, line.process)
-        text = "\n".join([line.text, *(other.text for other in after)])
-        return line._replace(text=text, full=text)
+        return joined(line, self.after(place, line.process)[0])
 
     def before(self, place: int, process: str) -> list[Line]:
         """Up to `BEFORE` lines of the process, and of no process, that come before."""

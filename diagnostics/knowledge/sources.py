@@ -1,6 +1,6 @@
 """Where log text comes from: files, folders of rank logs, compressed files, standard input.
 
-A source yields bytes in which a line ends with `\\n`; UTF-16 becomes UTF-8. What cannot be read becomes a note.
+A source yields bytes in which a line ends with `\\n`; UTF-16 becomes UTF-8. What cannot be read is told.
 """
 
 import bz2
@@ -22,8 +22,12 @@ _PLAIN = frozenset({7, 8, 9, 10, 12, 13, 27, *range(32, 256)})
 _BINARY_SHARE = 0.1
 """Of control characters in a file's head beyond which it is no text."""
 _NO_LOGS = frozenset(
-    ".pt .pth .bin .safetensors .pkl .pickle .npy .npz .parquet .arrow .db .sqlite .png .jpg .so .zip .tar .whl "
-    ".py .pyc .yaml .yml .toml .json .jsonl .csv .md .html .pid .lock .part".split()
+    f".{name}"
+    for names in (
+        "pt pth bin safetensors pkl pickle npy npz parquet arrow db sqlite png jpg so zip tar whl",
+        "py pyc yaml yml toml json jsonl csv md html pid lock part",
+    )
+    for name in names.split()
 )
 _RANK_NAMES = (
     re.compile(r"rank[-_.]?0*(\d+)(?!\d)", re.I),
@@ -38,7 +42,7 @@ class Unreadable(Exception):
 
 @dataclass
 class Source:
-    """One file or stream of log text. `rank` is −1 where its name does not tell; `t` is when its process failed."""
+    """One file or stream of log text. `rank`: −1 if its name does not tell; `t`: when its process failed."""
 
     name: str
     open: Callable[[], BinaryIO] = field(repr=False)
@@ -142,7 +146,7 @@ class _Rest:
 
 def _open_zstd(name: str, file: _Rest) -> BinaryIO:
     try:
-        import zstandard
+        import zstandard  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise Unreadable(
             f"{name} is compressed with zstd, and the package zstandard is not installed: "
@@ -154,7 +158,7 @@ def _open_zstd(name: str, file: _Rest) -> BinaryIO:
 _OPENERS: dict[bytes, Callable[[str, _Rest], BinaryIO]] = {
     b"\x1f\x8b": lambda name, file: cast(BinaryIO, gzip.GzipFile(fileobj=cast(BinaryIO, file))),
     b"BZh": lambda name, file: cast(BinaryIO, bz2.BZ2File(cast(BinaryIO, file))),
-    b"\xfd7zXZ\x00": lambda name, file: cast(BinaryIO, lzma.LZMAFile(cast(BinaryIO, file))),
+    b"\xfd7zXZ\x00": lambda name, file: cast(BinaryIO, lzma.LZMAFile(cast(BinaryIO, file))),  # noqa: SIM115
     b"\x28\xb5\x2f\xfd": _open_zstd,
 }
 
@@ -176,7 +180,7 @@ def _decoded(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _without_nulls(chunk: bytes) -> bytes:
-    """UTF-16 without a mark, or appended to UTF-8 by another program, is plain text once its zeros are out."""
+    """UTF-16 without a mark, or appended to UTF-8 by another program, is plain text without its zeros."""
     return chunk.replace(b"\0", b"") if b"\0" in chunk else chunk
 
 

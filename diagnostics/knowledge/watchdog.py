@@ -1,4 +1,4 @@
-"""What the watchdog timeouts of all ranks say together: desync, a first collective that never ends, a straggler."""
+"""What the watchdog timeouts of all ranks say together: desync, a first collective that hangs, straggler."""
 
 import re
 from collections import defaultdict
@@ -29,7 +29,7 @@ def incidents(hits: Sequence[Hit], log: Log) -> list[Incident]:
     sequences = [int(work["seq"]) for _, work in works]
     if shown:
         cause = DESYNC
-    elif completed and max(completed) <= 0 or not completed and sequences and max(sequences) <= 1:
+    elif (max(completed) <= 0) if completed else (max(sequences, default=2) <= 1):
         cause = FIRST
     else:
         cause = STRAGGLER

@@ -1,4 +1,4 @@
-"""What a diagnosis says in words: title, meaning and fixes of a cause, with the numbers of the log in them."""
+"""What a diagnosis says in words: title, meaning and fixes of a cause, with the numbers of the log."""
 
 import re
 from collections.abc import Mapping
@@ -61,20 +61,20 @@ UNKNOWNS = {
     "exception": _unknown(
         Text("an exception that is not known", "未收录的异常"),
         Text(
-            "The evidence is the first exception of the earliest process that failed; what comes after it in the "
-            "log may follow from it.",
+            "The evidence is the first exception of the earliest process that failed; what comes after it in "
+            "the log may follow from it.",
             "证据是最早失败的进程的第一个异常；日志中之后的内容可能由它引起。",
         ),
         Text(
-            "Read the traceback above that line: its last frame in your own code or configuration is where to "
-            "begin. Search the library's issues for the message.",
-            "阅读该行上方的回溯：其中最后一个属于您自己代码或配置的栈帧是排查起点；并用该消息搜索相应库的 issue。",
+            "Read the traceback above that line: its last frame in your own code is where to begin. Search "
+            "the library's issues for the message.",
+            "阅读该行上方的回溯：其中最后一个属于您自己代码的栈帧是排查起点；并用该消息搜索相应库的 issue。",
         ),
     ),
     "error": _unknown(
         Text("an error that is not known", "未收录的错误"),
         Text(
-            "The log has no exception; the evidence is its first line of an error after which nothing went on.",
+            "The log has no exception; the evidence is its first error after which nothing went on.",
             "日志中没有异常；证据是第一条之后再无进展的错误行。",
         ),
         Text(

@@ -21,7 +21,7 @@ def diagnose(
         list[str] | None,
         typer.Argument(
             metavar="PATH…",
-            help="A log (gz, bz2, xz, zst too), a folder of rank logs, a run directory, or - for standard input.",
+            help="A log (also gz, bz2, xz, zst), a folder of rank logs, a run directory, - for stdin.",
         ),
     ] = None,
     lang: Annotated[
@@ -82,6 +82,6 @@ def _no_path() -> Finding:
     return Finding(
         id="diagnose.no-path",
         severity="error",
-        cause="nothing to diagnose was given: name a log, a folder of logs, a run directory, or - for standard "
-        "input.",
+        cause="nothing to diagnose was given: name a log, a folder of logs, a run directory, or - for "
+        "standard input.",
     )

@@ -4,7 +4,6 @@ import sys
 
 import msgspec
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -61,7 +60,7 @@ def _print_cause(
     )
     out.print(head)
     if first and finding.meaning:
-        out.print(Padding(Text(finding.meaning), (0, 0, 0, 2)))
+        out.print(Text(f"  {finding.meaning}"))
     if first or verbose:
         _print_lines(out, words["evidence"], finding.evidence)
     if finding.fixes and (first or verbose):
