@@ -74,7 +74,7 @@ def look(run_dir: Path, ranks: Mapping[int, int | None], limit_s: float) -> Roun
     deadline = time.monotonic() + limit_s
     seen = processes.look(ranks)
     taken = stacks.take(run_dir, seen, limit_s / 3)
-    asked = [rank for rank, process in seen.items() if process.alive and process.listens]
+    asked = [rank for rank, stack in taken.items() if stack.asked]
     dumps = _dumps_since(run_dir / flight_recorder.FOLDER, began, asked, seen, deadline)
     places = {rank: place_of(run_dir, rank) for rank in ranks}
     return Round(processes=processes.look(ranks), stacks=taken, dumps=dumps, places=places)

@@ -1,7 +1,7 @@
-"""The Python stacks of ranks: from py-spy where it may be used, else written by the ranks themselves.
+"""The Python stacks of ranks: written by themselves on a signal, else taken by py-spy where it may be used.
 
-Our engine registers SIGUSR1 with faulthandler. A process that did not register would be ended by the signal,
-so the kernel is asked for its handler each time.
+Our engine registers SIGUSR1 with faulthandler, which answers also while native code holds the interpreter. A
+process that did not register would be ended by the signal, so the kernel is asked for its handler each time.
 """
 
 import os
@@ -40,6 +40,8 @@ class Stack(msgspec.Struct, frozen=True):
     rank: int
     threads: tuple[Thread, ...] = ()
     silence: str = ""
+    asked: bool = False
+    """Whether the rank has got the signal, on which it also dumps its flight recorder."""
 
     def site(self) -> CallSite | None:
         """What the rank is about: its main thread, or another one that is in a collective for it."""
@@ -90,11 +92,11 @@ def _take(run_dir: Path, process: Process, program: str | None, limit_s: float) 
     rank = process.rank
     if process.pid is None or not process.alive:
         return Stack(rank, silence="there is no process")
-    if program:
+    stack = _ask(run_dir / "stacks" / f"rank-{rank:05d}.txt", process, limit_s)
+    if not stack.threads and program:
         threads = _py_spy(program, process.pid, limit_s)
-        if threads:
-            return Stack(rank, threads)
-    return _ask(run_dir / "stacks" / f"rank-{rank:05d}.txt", process, limit_s)
+        return Stack(rank, threads, "" if threads else stack.silence, stack.asked)
+    return stack
 
 
 def _py_spy(program: str, pid: int, limit_s: float) -> tuple[Thread, ...]:
@@ -142,12 +144,12 @@ def _ask(file: Path, process: Process, limit_s: float) -> Stack:
     except OSError as error:
         return Stack(process.rank, silence=f"it cannot be asked: {error.strerror}")
     if not _wait_for_growth(file, before, limit_s):
-        return Stack(process.rank, silence=f"it did not answer within {limit_s:g} s")
+        return Stack(process.rank, silence=f"it did not answer within {limit_s:g} s", asked=True)
     with file.open("rb") as opened:
         opened.seek(before)
         text = opened.read().decode(errors="replace")
     threads = parse_faulthandler(text)
-    return Stack(process.rank, threads, "" if threads else "its answer names no thread")
+    return Stack(process.rank, threads, "" if threads else "its answer names no thread", asked=True)
 
 
 def _wait_for_growth(file: Path, before: int, limit_s: float) -> bool:

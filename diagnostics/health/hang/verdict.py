@@ -6,6 +6,7 @@ import msgspec
 
 HangClass = Literal[
     "dead-process",
+    "stopped-process",
     "host-oom",
     "desync",
     "straggler",
@@ -18,7 +19,8 @@ HangClass = Literal[
     "outside",
     "unknown",
 ]
-"""`outside`: all collectives are over, and stacks do not tell what is waited for."""
+"""`stopped-process`: by SIGSTOP, a debugger or a frozen container. `outside`: all collectives are over, and
+stacks do not tell what is waited for."""
 
 
 class Seen(msgspec.Struct, frozen=True):
