@@ -14,6 +14,7 @@ from rftui.cli.report import print_findings
 from rftui.launch import outcome
 from rftui.launch.progress import Progress
 from rftui.launch.start import start_detached, start_foreground
+from rftui.runs import diagnosis
 from rftui.runs.rundir import RunDir
 
 PARAMETERS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -91,6 +92,19 @@ def _sum_up(run: RunDir, progress: Progress, as_json: bool) -> None:
     print(f"{run.name} {result['status']} after {result['steps']} steps, {result['seconds']:.0f} s{cause}")
     if result["status"] in ("failed", "lost"):
         print(f"  logs: {run.logs_dir}")
+        _print_diagnosis(run, cause)
+
+
+def _print_diagnosis(run: RunDir, said: str) -> None:
+    """What is most likely wrong, and how to go on."""
+    found = diagnosis.read(run)
+    if found is None or not found.findings:
+        return
+    if found.findings[0].title not in said:
+        print(f"  cause: {found.findings[0].title}")
+    print(f"  more:  rft diagnose {run.path}")
+    if diagnosis.applicable(found):
+        print(f"  go on with the settings that it proposes: rft resume {run.name} --apply-fix")
 
 
 def _print_json(value: object) -> None:

@@ -25,12 +25,13 @@ from engine.config.load import load_resolved
 from engine.config.sections import RunConfig
 from engine.events import EventWriter, Status
 from engine.findings import FindingsError
-from rftui.launch import control, logs, outcome
+from rftui.launch import control, logs, outcome, postmortem
 from rftui.launch.command import ENGINE_MODULE, Command, rank_command
 from rftui.launch.health import HealthWatch
 from rftui.launch.processes import kill_group, kill_processes_of, start_bound
 from rftui.launch.resume import saved_steps
 from rftui.plan import measured
+from rftui.runs import diagnosis
 from rftui.runs.info import Exit, RunInfo, answer_for
 from rftui.runs.rundir import RunDir
 
@@ -182,7 +183,16 @@ class Supervisor:
             self._end(well, None)
             self._remember_memory()
         else:
-            self._end("failed", outcome.explain(self.run_dir, returncode, launcher_output))
+            cause = outcome.explain(self.run_dir, returncode, launcher_output)
+            self._diagnose()
+            self._end("failed", cause)
+
+    def _diagnose(self) -> None:
+        """Write `diagnosis.json`: before the end is recorded, so that who waits for the end can read it."""
+        try:
+            diagnosis.write(self.run_dir, postmortem.examine(self.run_dir))
+        except Exception as error:  # how it ended is recorded all the same
+            self._say(self.info.status, f"no diagnosis: {error!r}")
 
     def _remember_memory(self) -> None:
         """Keep what the run needed, against what was predicted, for the next plan."""

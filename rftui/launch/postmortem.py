@@ -1,0 +1,75 @@
+"""What a run that ended badly died of, with fixes whose values are those of this run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from diagnostics.hardware import detect
+from diagnostics.knowledge.diagnose import diagnose
+from diagnostics.knowledge.diagnosis import Diagnosed, Diagnosis
+from diagnostics.knowledge.wording import Lang
+from engine.config.load import Resolved, load_resolved
+from engine.config.registry import Parameter, find, value_of
+from engine.config.values import check_value, parse_text
+from engine.findings import FindingsError, Fix
+from rftui.plan.after_failure import RanOut, what_would_fit
+from rftui.runs.rundir import RunDir
+
+OUT_OF_MEMORY: dict[str, RanOut] = {
+    "cuda-oom-train": "device",
+    "cuda-oom-rollout": "device",
+    "host-oom-killed": "host",
+}
+"""Causes for which the planner knows what would fit. An engine's share that is wrong has its own remedies."""
+
+
+def examine(run: RunDir, lang: Lang = "en") -> Diagnosis:
+    """Diagnose a run from its folder; sources.Unreadable where it left nothing to read."""
+    found = diagnose(str(run.path), lang)
+    try:
+        resolved = load_resolved(run.config_path)
+    except FindingsError:
+        return found
+    findings = tuple(_for_this_run(each, run, resolved) for each in found.findings)
+    return msgspec.structs.replace(found, findings=findings)
+
+
+def _for_this_run(diagnosed: Diagnosed, run: RunDir, resolved: Resolved) -> Diagnosed:
+    """The same cause with fixes that name this run's values: the planner's first, where memory ran out."""
+    fixes = [_with_values(fix, resolved) for fix in diagnosed.fixes]
+    ran_out = OUT_OF_MEMORY.get(diagnosed.cause)
+    if ran_out:
+        fitting = what_would_fit(resolved, run.read_info().nproc, detect(folder=run.path), ran_out)
+        fixes = [fitting, *fixes] if fitting else fixes
+    return msgspec.structs.replace(diagnosed, fixes=tuple(fixes))
+
+
+def _with_values(fix: Fix, resolved: Resolved) -> Fix:
+    """`smaller` and `larger` as numbers, texts as the parameters' types; what cannot be is left out."""
+    return msgspec.structs.replace(fix, set=dict(_typed(fix.set, resolved)))
+
+
+def _typed(wanted: dict[str, Any], resolved: Resolved) -> Iterator[tuple[str, Any]]:
+    for key, text in wanted.items():
+        match = find(key)
+        if match is None:
+            continue
+        present = value_of(resolved.config, match.parameter.key)
+        value = _moved(present, text) if text in ("smaller", "larger") else _parsed(text, match.parameter)
+        value, problem = check_value(value, match.parameter)
+        if value is not None and problem is None and value != present:
+            yield match.parameter.key, value
+
+
+def _parsed(text: Any, parameter: Parameter) -> Any:
+    return parse_text(text, parameter) if isinstance(text, str) else text
+
+
+def _moved(present: Any, direction: str) -> int | float | None:
+    """Half or twice a number; None where there is none to start from, or none left."""
+    if isinstance(present, bool) or not isinstance(present, int | float):
+        return None
+    if isinstance(present, int):
+        return present * 2 if direction == "larger" else present // 2 or None
+    return present * 2 if direction == "larger" else present / 2
