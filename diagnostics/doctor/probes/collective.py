@@ -1,0 +1,80 @@
+"""Lets ranks add and exchange numbers, with a deadline: arguments `RANKS [NODES NODE ADDRESS PORT]`.
+
+Starts RANKS ranks of `collective_rank` on this machine with torchrun. With the rest it is one of NODES
+machines, on each of which it must be started. Prints where each rank of this machine got to.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+START_S = 40.0
+"""For interpreters and imports, before the deadline of the ranks begins."""
+DEADLINE_S = 20.0
+"""For what the ranks do together."""
+CLEAN_UP_S = 10.0
+
+
+def main(arguments: list[str]) -> None:
+    """Run and print the outcome as one JSON object."""
+    ranks, *several = arguments
+    nodes, node, address, port = several or ("1", "0", "127.0.0.1", str(_free_port()))
+    with tempfile.TemporaryDirectory(prefix="rft-doctor-") as name:
+        folder = Path(name)
+        argv = [
+            *(sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes, "--node-rank", node),
+            *("--nproc-per-node", ranks, "--master-addr", address, "--master-port", port),
+            *(("--local-addr", "127.0.0.1") if nodes == "1" else ()),
+            *("-m", "diagnostics.doctor.probes.collective_rank", name, str(DEADLINE_S)),
+        ]
+        code, seconds = _run(argv, folder)
+        outcome = {"expected": int(ranks), "code": code, "seconds": seconds, "ranks": _reports(folder)}
+        outcome["tail"] = (folder / "log").read_text(errors="replace").splitlines()[-20:]
+    print("\n" + json.dumps(outcome))
+
+
+def _run(argv: list[str], folder: Path) -> tuple[int | None, float]:
+    """Exit code of torchrun, None past the deadline, and seconds; no rank outlives this."""
+    started = time.perf_counter()
+    environ = {**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "5", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
+    try:
+        code: int | None = process.wait(START_S + DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        code = None
+    seconds = time.perf_counter() - started
+    for report in _reports(folder):  # torchrun gives each rank a session of its own
+        if code is None:
+            with suppress(ProcessLookupError):
+                os.kill(report["pid"], signal.SIGKILL)
+    if code is None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(CLEAN_UP_S)
+        process.kill()
+        process.wait()
+    return code, seconds
+
+
+def _reports(folder: Path) -> list[dict[str, Any]]:
+    """What the ranks of this machine wrote of themselves, by rank."""
+    found: list[dict[str, Any]] = [json.loads(path.read_text()) for path in folder.glob("rank-*.json")]
+    return sorted(found, key=lambda report: int(report["rank"]))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
