@@ -11,7 +11,7 @@ from rich.text import Text
 
 from engine.findings import Finding, Fix
 
-_STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+STYLE = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def print_findings(findings: Sequence[Finding], *, as_json: bool = False) -> None:
@@ -21,23 +21,24 @@ def print_findings(findings: Sequence[Finding], *, as_json: bool = False) -> Non
         return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for finding in findings:
-        console.print(_text(finding))
+        console.print(finding_text(finding))
 
 
-def _text(finding: Finding) -> Text:
+def finding_text(finding: Finding) -> Text:
+    """A finding with its evidence and fixes."""
     text = Text.assemble(
-        (finding.severity, _STYLE[finding.severity]), (f" {finding.id}: ", "bold"), finding.cause
+        (finding.severity, STYLE[finding.severity]), (f" {finding.id}: ", "bold"), finding.cause
     )
     for line in finding.evidence:
         text.append(f"\n    {line}", style="dim")
     for fix in finding.fixes:
         text.append(f"\n  → {fix.text}")
-        if hint := _how(fix):
+        if hint := how(fix):
             text.append(f"  ({hint})", style="bold")
     return text
 
 
-def _how(fix: Fix) -> str:
+def how(fix: Fix) -> str:
     """The command of a fix, or its edits as flags."""
     if fix.command:
         return fix.command
