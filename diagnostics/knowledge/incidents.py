@@ -118,6 +118,8 @@ def read(log: Log) -> list[Incident]:
     for hit in log.signature_hits():
         signature = hit.probe.signature
         assert signature is not None
+        if signature.needs and not log.near(signature.needs, "block", hit):
+            continue
         cause, role = signature.cause, signature.role
         for nearby in signature.nearby:
             if log.near(nearby.pattern, nearby.where, hit):

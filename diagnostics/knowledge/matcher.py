@@ -176,11 +176,14 @@ class Finder:
         return found
 
     def plain(self, chunk: bytes) -> Iterator[tuple[int, int]]:
-        """Offset and probe of each literal that folding would destroy."""
+        """Line number, from 0, and probe of each literal that folding would destroy."""
         for literal, indices in self._plain.items():
+            number, counted = 0, 0
             at = chunk.find(literal)
             while at >= 0:
+                number += chunk.count(b"\n", counted, at)
+                counted = at
                 for index in indices:
-                    yield at, index
+                    yield number, index
                 end = chunk.find(b"\n", at)
                 at = chunk.find(literal, end) if end >= 0 else -1

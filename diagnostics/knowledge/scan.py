@@ -21,13 +21,18 @@ _MAX_LINE = 16 << 20
 """Bytes after which a line without end is cut."""
 _SEEN_BYTES = 48 << 20
 """Bytes of kinds of lines that are remembered; beyond it all are forgotten, and looked at again."""
-_TRIES = 256
-"""Lines of one kind that are tried without a match before the kind is given up."""
+_TRIES, _RAW_TRIES = 1000, 20_000
+"""Lines of one kind that are tried before the kind is given up; more where digits of the line matter."""
 _FIRST = 3
-"""Matches of one signature in one process that are kept, and the last."""
+"""Matches of one signature in one process that are kept."""
 _MAX_HITS = 4096
 _EVERY = frozenset({builtin.WATCHDOG, builtin.EXIT})
-_PROGRESS_SAMPLE = 64
+_PROGRESS_SAMPLE, _MAX_PROGRESS = 64, 4000
+"""Lines of progress that are noted of a chunk, and of a source."""
+MAX_PREFIX = 4096
+"""Bytes of a line that are parsed where only its beginning matters."""
+_TAIL = 1 << 18
+"""Bytes of a chunk without matches that are kept for the next."""
 
 
 @dataclass
@@ -40,7 +45,6 @@ class Hit:
     match: re.Match[str]
     block: tuple[Line, ...] = ()
     at: int = 0
-    count: int = 1
 
 
 @dataclass
@@ -102,6 +106,7 @@ class _State:
         self.waiting: list[Hit] = []
         self.kept: dict[tuple[str, str], list[Hit]] = defaultdict(list)
         self.watch_progress = False
+        self.marked = 0
 
     def take(self, text: bytes, ends: bool) -> None:
         """Look at whole lines; `ends` tells whether the last one is complete."""
@@ -115,8 +120,7 @@ class _State:
         at: dict[int, tuple[int, ...]] = {}
         if active:
             at = {number: self.hot[kind] for number, kind in enumerate(folded) if kind in active}
-        for offset, probe in self.finder.plain(body):
-            number = body.count(b"\n", 0, offset)
+        for number, probe in self.finder.plain(body):
             at[number] = (*at.get(number, ()), probe)
         raw: list[bytes] | None = None
         if at or self.waiting:
@@ -125,7 +129,7 @@ class _State:
             self._finish_waiting(window)
             for number, probes in sorted(at.items()):
                 self._try(window, len(self.before) + number, probes, folded[number])
-        if self.watch_progress:
+        if self.watch_progress and self.marked < _MAX_PROGRESS:
             self._count_progress(folded, body)
         self._remember(raw, body)
         self.found.lines += len(folded) if ends else len(folded) - 1
@@ -150,37 +154,26 @@ class _State:
                 self.progress.add(kind)
 
     def _try(self, window: "_Window", place: int, probes: tuple[int, ...], kind: bytes) -> None:
-        matched = False
+        self.tried[kind] = tries = self.tried.get(kind, 0) + 1
+        chosen = [self.finder.probes[index] for index in probes]
+        if tries > (_RAW_TRIES if any(probe.raw for probe in chosen) else _TRIES):
+            self.hot.pop(kind, None)
+            return
         for line in window.parts(place):
-            for index in probes:
-                probe = self.finder.probes[index]
+            for probe in chosen:
                 seen = window.with_following(place, line) if probe.several_lines else line
                 if match := probe.search(seen):
-                    matched = True
                     self._keep(Hit(self.index, probe, line, match), window, place)
-        raw = any(self.finder.probes[index].raw for index in probes)
-        if not raw:
-            self.tried[kind] = tries = 0 if matched else self.tried.get(kind, 0) + 1
-            if tries > _TRIES:
-                self.hot.pop(kind, None)
 
     def _keep(self, hit: Hit, window: "_Window", place: int) -> None:
         probe = hit.probe
         hits = self.kept[(probe.name, hit.line.process)]
-        if probe.kind == "context":
-            if not hits:
-                hits.append(hit)
-            return
-        every = probe.name in _EVERY
-        if len(self.kept) > _MAX_HITS or len(hits) > (_MAX_HITS if every else _FIRST):
-            hits[0].count += 1
-            if every:
-                return
-            hits.pop()
-        elif hits:
-            hits[0].count += 1
-        hits.append(hit)
-        if not every:
+        if probe.name == builtin.DONE or (probe.kind == "context" and not hits):
+            hits[:] = [hit]  # the last, or any
+        elif probe.name in _EVERY:
+            hits.extend([hit] if len(hits) < _MAX_HITS else [])
+        elif probe.kind != "context" and len(hits) < _FIRST and len(self.kept) < _MAX_HITS:
+            hits.append(hit)
             self.watch_progress = True
             self._surround(hit, window, place)
 
@@ -206,23 +199,14 @@ class _State:
         raw = body.split(b"\n")
         step = max(1, len(numbers) // _PROGRESS_SAMPLE)
         for number in numbers[::step]:
-            line = parse(clean(raw[number][-MAX_PREFIX:] if len(raw[number]) > MAX_PREFIX else raw[number]))
-            marks = self.found.progress[line.process or self._own()]
-            if len(marks) < 10_000:
-                marks.append(self.found.lines + number + 1)
-
-    def _own(self) -> str:
-        return f"rank {self.found.rank}" if self.found.rank >= 0 else ""
+            line = parse(clean(raw[number][:MAX_PREFIX]), rank=self.found.rank)
+            self.found.progress[line.process].append(self.found.lines + number + 1)
+            self.marked += 1
 
     def _remember(self, raw: list[bytes] | None, body: bytes) -> None:
         """Keep the last lines, for blocks of matches that come next."""
         if raw is None:
-            start = len(body)
-            for _ in range(_REACH_BACK):
-                start = body.rfind(b"\n", 0, start)
-                if start < 0:
-                    break
-            raw = body[start + 1 :].split(b"\n")
+            raw = body[-_TAIL:].split(b"\n")[len(body) > _TAIL :]
         kept = [*self.before, *raw][-_REACH_BACK:]
         size = 0
         for number in range(len(kept) - 1, -1, -1):
@@ -231,9 +215,6 @@ class _State:
                 kept = kept[number + 1 :]
                 break
         self.before = kept
-
-
-MAX_PREFIX = 4096
 
 
 class _Window:
@@ -247,7 +228,7 @@ class _Window:
         """The line at a place, cut where it is very long."""
         if place not in self._parsed:
             raw = self.raw[place]
-            text = clean(raw[:MAX_PREFIX] if len(raw) > MAX_PREFIX else raw)
+            text = clean(raw[:MAX_PREFIX])
             self._parsed[place] = parse(
                 text.rstrip("\r").rpartition("\r")[2], self.first + place + 1, self.rank
             )
