@@ -6,17 +6,19 @@ from pathlib import PurePosixPath
 
 import msgspec
 
+from diagnostics.rules.foreign import Setting
+from diagnostics.rules.secrets import hidden
 from diagnostics.rules.shell.script import Command
 from diagnostics.rules.shell.values import Word
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is run and how. `arguments`: of the program itself, without launchers.
+    """What is run and how.
 
-    `program`: a module (`verl.trainer.main_ppo`), a script (`examples/gsm8k/train_colocate.py`) or a tool with
-    its verb (`trl grpo`). `ranks`: processes on all machines; None where no launcher says it, or where what it
-    says is not in the file. `options`: the launchers' own, without dashes and with `_`. Values that are not in
-    the file stay as they are written, `$N`.
+    `program`: a module (`verl.trainer.main_ppo`), a script (`examples/gsm8k/train_colocate.py`), or a tool
+    with its verb (`trl grpo`). `arguments`: the program's own. `options`: the launchers', without dashes and
+    with `_`. `ranks`: processes on all machines; None where no launcher says it, or where what it says is
+    not in the file. Values that are not in the file stay as they are written, `$N`.
     """
 
     program: str
@@ -46,7 +48,14 @@ _WRAPPERS = {
     "command": (),
 }
 """Programs that run another one, and those of their short options that take a value."""
-_LAUNCHERS = ("torchrun", "deepspeed", "accelerate", "mpirun", "torch.distributed.run", "torch.distributed.launch")
+_LAUNCHERS = (
+    "torchrun",
+    "deepspeed",
+    "accelerate",
+    "mpirun",
+    "torch.distributed.run",
+    "torch.distributed.launch",
+)
 _FLAGS = {
     "torchrun": {"standalone", "no_python", "m", "module"},
     "deepspeed": {"module", "no_python", "no_local_rank", "force_multi", "no_ssh"},
@@ -206,3 +215,8 @@ def _included(word: Word | None) -> int | None:
     if word is None or word.unknown or ":" not in word.text or "@" in word.text:
         return None
     return len(word.text.partition(":")[2].split(","))
+
+
+def environ_of(launch: Launch) -> dict[str, Setting]:
+    """The variables that the program starts with, as far as the file sets them; keys are hidden."""
+    return {name: Setting(hidden(name, word.text), word.line) for name, word in launch.environ.items()}

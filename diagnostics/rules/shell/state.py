@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from diagnostics.rules.secrets import is_secret_name
 from diagnostics.rules.shell.values import Value, depending, text_of
 
 
@@ -66,6 +67,8 @@ class State:
 
 
 def _note(name: str, values: list[Variable | None], line: int) -> str:
+    if is_secret_name(name):
+        return f"{name} is one key or another, by the condition in line {line}"
     shown = [
         f'"{text}"' if text is not None else "what the environment gives"
         for text in dict.fromkeys(map(_shown, values))
