@@ -51,6 +51,9 @@ def _ended(evidence: Evidence) -> Verdict | None:
         said = f"The process of {ranks_words(gone)} is gone, and nothing tells why; the others wait for it."
         seen = Seen("processes", f"no process of {ranks_words(gone)}", gone)
         return _dead(gone, said, (seen,), sure=False)
+    if failure.about_peer and (recorded := judge(evidence.last.dumps)).ranks:
+        seen = Seen(failure.probe, f"rank {failure.rank} {failure.said}", (failure.rank,))
+        return msgspec.structs.replace(recorded, evidence=(*recorded.evidence, seen))
     told = [Seen(failure.probe, f"rank {failure.rank} {failure.said}", (failure.rank,))]
     if gone:
         told.append(Seen("processes", f"no process of {ranks_words(gone)}", gone))
@@ -187,7 +190,7 @@ def _kept_by(evidence: Evidence, recorded: Verdict, absent: tuple[int, ...]) -> 
     if kinds == {"collective"}:
         site = _site(evidence.last, ranks[0])
         told = (
-            f"{ranks_words(ranks).capitalize()} took another path, and waits itself at {site and site.frame}: "
+            f"{ranks_words(ranks).capitalize()} took another path, and waits at {site and site.frame}: "
             f"{recorded.said}"
         )
         verdict = msgspec.structs.replace(recorded, kind="desync", cause=DESYNC, said=told)

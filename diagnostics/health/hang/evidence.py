@@ -12,6 +12,7 @@ from diagnostics.health.hang import processes, ras, stacks
 from diagnostics.health.hang.dumps import Dumps, dump_files, read_all
 from diagnostics.health.hang.failures import Failure, first_failure
 from diagnostics.health.hang.processes import Process
+from diagnostics.health.hang.ras import Report
 from diagnostics.health.hang.stacks import Stack
 from diagnostics.host_facts import oom_kills
 from engine.health import flight_recorder
@@ -35,7 +36,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     world_size: int
     rounds: tuple[Round, ...]
     failure: Failure | None = None
-    ras: ras.Report = ras.Report()
+    ras: Report = Report()
     oom_kills: int | None = None
     """How many processes the kernel ended for memory since the run began; None where that is not known."""
 

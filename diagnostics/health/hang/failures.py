@@ -20,6 +20,8 @@ class Failure(msgspec.Struct, frozen=True):
     said: str
     exit_code: int
     probe: str
+    about_peer: bool = False
+    """Whether it is an exception about another rank that is lost or does not come."""
 
 
 def first_failure(run_dir: Path) -> Failure | None:
@@ -29,10 +31,14 @@ def first_failure(run_dir: Path) -> Failure | None:
     """
     errors = _errors(run_dir / "errors")
     own = [error for error in errors if not about_a_peer(error.type, error.message, error.findings)]
-    exited = _first_exit(run_dir / "logs" / "launcher.log")
     if own:
         return _of_error(own[0])
-    return exited or (_of_error(errors[0]) if errors else None)
+    exited = _first_exit(run_dir / "logs" / "launcher.log")
+    if exited and exited.rank not in {error.rank for error in errors}:  # killed: it could not tell why
+        return exited
+    if errors:
+        return msgspec.structs.replace(_of_error(errors[0]), about_peer=True)
+    return exited
 
 
 def _errors(folder: Path) -> list[RankError]:

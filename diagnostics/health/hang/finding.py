@@ -5,6 +5,10 @@ from engine.findings import Finding, Fix
 
 _WHAT_TO_DO: dict[HangClass, tuple[Fix, ...]] = {
     "dead-process": (Fix("read the dead rank's log: its cause is there, not in the ranks that wait"),),
+    "stopped-process": (
+        Fix("let the process go on, its pid is in the evidence", command="kill -CONT PID"),
+        Fix("see who stopped it: a debugger, a frozen container, a scheduler that suspends jobs"),
+    ),
     "host-oom": (
         Fix("use fewer ranks, or keep optimizer states on the device", set={"memory.adam_offload": False}),
         Fix("give the container more memory"),
