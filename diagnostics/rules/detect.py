@@ -95,7 +95,6 @@ def of_keys(names: Iterable[str]) -> Framework | None:
     tops = {name.partition(".")[0] for name in given}
     if len(tops & _TRINITY) >= _FEW:
         return "trinity"
-    found = of_names(given)
-    if found is not None:
-        return found
-    return "rftui" if tops and tops <= _OURS else None
+    if tops & _OURS and not tops & (_VERL | {"trainer"}) and 2 * len(tops & _OURS) > len(tops):
+        return "rftui"
+    return of_names(given)

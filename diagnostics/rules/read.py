@@ -45,7 +45,7 @@ def open_source(path: Path, framework: Framework | None = None) -> Source:
 
 
 def read(source: Source) -> tuple[Foreign, ...]:
-    """The jobs that a file starts, in order. Raises `FindingsError` where it starts none that is understood."""
+    """The jobs that a file starts, in order; `FindingsError` where it starts none that is understood."""
     if source.kind == "yaml":
         return (_read_yaml(source),)
     if source.kind == "python":

@@ -12,7 +12,7 @@ from diagnostics.rules.telling import count
 from engine.findings import Finding, Fix
 
 TRAINERS = ("train_ppo_ray", "train_ppo")
-"""The programs whose options are known; of the others (SFT, reward models, servers) only the launch is read."""
+"""The programs whose options are known; of others (SFT, reward models, servers) only the launch is read."""
 
 
 def read_openrlhf(path: str, launch: Launch, problems: Sequence[Finding] = ()) -> Foreign:
