@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 from diagnostics.doctor.check import Check
 
-MODULES: tuple[str, ...] = ("gpu", "gpu_health", "gpu_joins", "driver", "memory", "machine", "storage")
+MODULES = (
+    *("gpu", "gpu_health", "gpu_joins", "driver", "memory", "machine", "storage"),
+    *("network", "software", "software_deep", "environment"),
+    *("config_batch", "config_model", "config_memory", "config_data", "active"),
+)
 """Of `diagnostics.doctor.checks`; each has its checks in `CHECKS`."""
 
 

@@ -1,4 +1,4 @@
-"""Which checks are to be run: by id, by category, by tier."""
+"""Which checks are to be run: by id, by its beginning (`gpu`, `cfg.mem`), by tier."""
 
 import difflib
 from collections.abc import Sequence
@@ -8,22 +8,31 @@ from engine.findings import Finding, FindingsError, Fix
 
 
 def selected(checks: Sequence[Check], names: Sequence[str], *, deep: bool, active: bool) -> tuple[Check, ...]:
-    """The checks of these ids and categories, by default all; in the order of `checks`.
+    """The checks whose ids are `names` or begin with one of them, by default all; in the order of `checks`.
 
-    A check that is named by its id is run whatever its tier. Raises FindingsError for unknown names.
+    A check that is named by its whole id is run whatever its tier. Raises FindingsError for unknown names.
     """
-    categories = dict.fromkeys(check.category for check in checks)
-    ids = {check.id for check in checks}
-    unknown = [name for name in names if name not in ids and name.rstrip(".") not in categories]
+    unknown = [name for name in names if not any(_belongs(check, name) for check in checks)]
     if unknown:
-        raise FindingsError([_unknown(name, [*categories, *ids]) for name in unknown])
+        known = [*dict.fromkeys(check.category for check in checks), *(check.id for check in checks)]
+        raise FindingsError([_unknown(name, known) for name in unknown])
     tiers = {"fast", *(["deep"] if deep else []), *(["active"] if active else [])}
-    wanted = {name.rstrip(".") for name in names}
-    return tuple(
+    chosen = tuple(
         check
         for check in checks
-        if check.id in wanted or (check.tier in tiers and (not names or check.category in wanted))
+        if check.id in names or (check.tier in tiers and (not names or _named(check, names)))
     )
+    if not chosen:
+        raise FindingsError([_other_tier(names, [check for check in checks if _named(check, names)])])
+    return chosen
+
+
+def _named(check: Check, names: Sequence[str]) -> bool:
+    return any(_belongs(check, name) for name in names)
+
+
+def _belongs(check: Check, name: str) -> bool:
+    return check.id == name or check.id.startswith(f"{name.rstrip('.')}.")
 
 
 def _unknown(name: str, known: Sequence[str]) -> Finding:
@@ -33,5 +42,16 @@ def _unknown(name: str, known: Sequence[str]) -> Finding:
         id="doctor.unknown-check",
         severity="error",
         cause=f"there is no check and no category {name!r}.",
-        fixes=(*fixes, Fix("see which there are", command="rft doctor --list --deep --active")),
+        fixes=(*fixes, Fix("see which there are", command="rft doctor --list")),
+    )
+
+
+def _other_tier(names: Sequence[str], checks: Sequence[Check]) -> Finding:
+    tiers = dict.fromkeys(f"--{check.tier}" for check in checks)
+    return Finding(
+        id="doctor.other-tier",
+        severity="error",
+        cause=f"no check of {', '.join(names)} is quick: nothing would be checked.",
+        evidence=tuple(f"{check.id}: {check.title}" for check in checks),
+        fixes=(Fix("ask for them", command=f"rft doctor {' '.join([*names, *tiers])}"),),
     )

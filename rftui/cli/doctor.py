@@ -53,7 +53,7 @@ def doctor(
     could not be checked.
     """
     raise_errors(_conflicts(context))
-    checks = selected(all_checks(), ids or (), deep=deep, active=active)
+    checks = selected(all_checks(), ids or (), deep=deep or list_checks, active=active or list_checks)
     if list_checks:
         print(_listed(checks, as_json=as_json))
         raise typer.Exit(EXIT_OK)
@@ -114,7 +114,7 @@ def _listed(checks: Sequence[Check], *, as_json: bool) -> str:
     return "\n".join("  ".join(row).rstrip() for row in rows)
 
 
-_WITH_LIST = ("ids", "deep", "active", "list_checks", "as_json")
+_WITH_LIST = ("ids", "list_checks", "as_json")
 _TOGETHER = (("preset", "config"), ("report", "as_json"), ("report", "fix"))
 
 

@@ -23,6 +23,7 @@ CATEGORIES = {
     "py": "Python packages",
     "env": "environment variables",
     "cfg": "configuration",
+    "comm": "communication",
 }
 MARKS: dict[Status, tuple[str, str]] = {
     "error": ("✗", "bold red"),
