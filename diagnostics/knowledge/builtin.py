@@ -2,7 +2,7 @@
 
 import re
 
-from diagnostics.knowledge.matcher import Probe
+from diagnostics.knowledge.matcher import Probe, fold
 
 EXCEPTION = "exception"
 ERROR = "error"
@@ -79,6 +79,9 @@ PROBES = (
     ),
 )
 
-PROGRESS = re.compile(rb"it/s|s/it|stp|'loss'|itration|pochs?/|tokns/s|throughput")
+PROGRESS = tuple(
+    fold(text)
+    for text in (b"it/s]", b"s/it]", b"step", b"Step", b"'loss'", b"teration", b"tokens/s", b"throughput")
+)
 """In folded text: a line of a run that gets on."""
-NOT_PROGRESS = re.compile(rb'Error|Exception|Tracback|Fil"|loading|Loading|Fatal|FATAL|ERROR')
+NOT_PROGRESS = re.compile(rb'Error|Exception|Tracback|Fil"|[Ll]oading|Fatal|FATAL|ERROR')

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ahocorasick_rs import BytesAhoCorasick, Implementation
+
 from diagnostics.knowledge.lines import Line, clean, parse
 from diagnostics.knowledge.schema import Nearby, Signature
 
@@ -151,29 +153,34 @@ def fold(text: bytes) -> bytes:
 class Finder:
     """Tells which probes can match a kind of line, by their literals."""
 
-    def __init__(self, probes: Sequence[Probe]) -> None:
+    def __init__(self, probes: Sequence[Probe], marks: Sequence[bytes] = ()) -> None:
+        """`marks`: folded literals that are only to be found, by no probe."""
         self.probes = tuple(probes)
-        self._folded: dict[bytes, list[int]] = {}
         self._plain: dict[bytes, list[int]] = {}
+        by_literal: dict[bytes, list[int]] = {mark: [] for mark in marks}
         for index, probe in enumerate(self.probes):
             for literal in probe.literals:
                 folded = fold(literal.encode())
                 if len(folded) >= _SHORTEST:
-                    self._folded.setdefault(folded, []).append(index)
+                    by_literal.setdefault(folded, []).append(index)
                 else:
                     self._plain.setdefault(literal.encode(), []).append(index)
+        self._indices = [by_literal[literal] for literal in by_literal]
+        self._marked = len(marks)
+        self._search = BytesAhoCorasick(list(by_literal), implementation=Implementation.DFA)
 
-    def kinds(self, blob: bytes) -> dict[bytes, set[int]]:
-        """Of folded lines, joined by newlines: those that hold literals, and the probes to try on them."""
-        found: dict[bytes, set[int]] = {}
-        for literal, indices in self._folded.items():
-            at = blob.find(literal)
-            while at >= 0:
-                start, end = blob.rfind(b"\n", 0, at) + 1, blob.find(b"\n", at)
-                end = end if end >= 0 else len(blob)
-                found.setdefault(blob[start:end], set()).update(indices)
-                at = blob.find(literal, end)
-        return found
+    def kinds(self, blob: bytes) -> tuple[dict[bytes, set[int]], set[bytes]]:
+        """Of folded lines, joined by newlines: those with literals, and the probes to try; the marked."""
+        probes: dict[bytes, set[int]] = {}
+        marked: set[bytes] = set()
+        for literal, at, _ in self._search.find_matches_as_indexes(blob, overlapping=True):
+            start, end = blob.rfind(b"\n", 0, at) + 1, blob.find(b"\n", at)
+            kind = blob[start : end if end >= 0 else len(blob)]
+            if literal < self._marked:
+                marked.add(kind)
+            if indices := self._indices[literal]:
+                probes.setdefault(kind, set()).update(indices)
+        return probes, marked
 
     def plain(self, chunk: bytes) -> Iterator[tuple[int, int]]:
         """Line number, from 0, and probe of each literal that folding would destroy."""

@@ -65,7 +65,7 @@ class Scanner:
     """Scans sources with one set of probes."""
 
     def __init__(self, probes: Iterable[Probe]) -> None:
-        self.finder = Finder(tuple(probes))
+        self.finder = Finder(tuple(probes), builtin.PROGRESS)
 
     def scan(self, source: Source, index: int = 0) -> Scanned:
         """All of a source; an unreadable one gives a note."""
@@ -146,12 +146,9 @@ class _State:
             self.seen, self.seen_bytes = set(), 0
         self.seen |= fresh
         self.seen_bytes += len(blob) + 100 * len(fresh)
-        self.hot.update({kind: tuple(sorted(probes)) for kind, probes in self.finder.kinds(blob).items()})
-        for found in builtin.PROGRESS.finditer(blob):
-            start, end = blob.rfind(b"\n", 0, found.start()) + 1, blob.find(b"\n", found.end())
-            kind = blob[start : end if end >= 0 else len(blob)]
-            if not builtin.NOT_PROGRESS.search(kind):
-                self.progress.add(kind)
+        probes, marked = self.finder.kinds(blob)
+        self.hot.update({kind: tuple(sorted(indices)) for kind, indices in probes.items()})
+        self.progress.update(kind for kind in marked if not builtin.NOT_PROGRESS.search(kind))
 
     def _try(self, window: "_Window", place: int, probes: tuple[int, ...], kind: bytes) -> None:
         self.tried[kind] = tries = self.tried.get(kind, 0) + 1
