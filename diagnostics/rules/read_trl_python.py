@@ -62,13 +62,11 @@ def _of_trainer(call: ast.Call, constants: Mapping[str, Any]) -> dict[str, Setti
     found = {}
     if "model" in given and isinstance(given["model"].value, str):
         found["model_name_or_path"] = given["model"]
-    for name in ("train_dataset", "reward_funcs"):
-        for keyword in call.keywords:
-            if keyword.arg == name:
-                found[name] = Setting(
-                    _reward_names(keyword.value) if name == "reward_funcs" else ast.unparse(keyword.value),
-                    keyword.value.lineno,
-                )
+    for keyword in call.keywords:
+        if keyword.arg == "reward_funcs":
+            found["reward_funcs"] = Setting(_reward_names(keyword.value), keyword.value.lineno)
+        elif keyword.arg == "train_dataset":
+            found["trainer.train_dataset"] = Setting(ast.unparse(keyword.value), keyword.value.lineno)
     return found
 
 
