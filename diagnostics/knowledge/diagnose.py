@@ -1,7 +1,9 @@
-"""Diagnosis of a PATH: a log, a folder of logs, a run directory, or standard input."""
+"""Diagnosis of a PATH: a log, a folder of logs or flight-recorder dumps, a run directory, standard input."""
+
+from pathlib import Path
 
 from diagnostics.knowledge import decide as deciding
-from diagnostics.knowledge import rundir, sources
+from diagnostics.knowledge import dumped, rundir, sources
 from diagnostics.knowledge.builtin import PROBES
 from diagnostics.knowledge.diagnosis import UNKNOWN, Diagnosed, Diagnosis, Evidence
 from diagnostics.knowledge.incidents import Log
@@ -20,13 +22,20 @@ def diagnose(path: str, lang: Lang = "en", known: Knowledge | None = None) -> Di
     sources.Unreadable when the path does not exist or nothing in it could be read.
     """
     known = known or knowledge()
+    dumps = dumped.dumps_of(path)
+    diagnosis = _of_logs(path, set(dumps), lang, known)
+    return dumped.with_dumps(diagnosis, dumps, known, lang) if dumps else diagnosis
+
+
+def _of_logs(path: str, dumps: set[Path], lang: Lang, known: Knowledge) -> Diagnosis:
     found, notes, errors = rundir.sources_of(path)
+    found = [source for source in found if Path(source.name) not in dumps]
     scanner = Scanner(probes(known))
     scanned = [scanner.scan(source, index) for index, source in enumerate(found)]
     notes += [part.note for part in scanned if part.note]
-    if not any(not part.note for part in scanned):
+    if not dumps and not any(not part.note for part in scanned):
         raise sources.Unreadable("; ".join(notes) or f"{path} holds no log")
-    if not any(part.bytes for part in scanned):
+    if scanned and not any(part.bytes for part in scanned):
         notes.append(f"{path} is empty: nothing was written before it failed, or another file holds the log")
     log = Log(scanned, [source.t for source in found])
     verdicts = deciding.decide(log)

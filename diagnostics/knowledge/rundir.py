@@ -11,10 +11,15 @@ from diagnostics.knowledge.sources import Source
 from engine.failure import RankError
 
 
+def is_run(path: str) -> bool:
+    """Whether a PATH is a run directory."""
+    return (Path(path) / "run.json").is_file()
+
+
 def sources_of(path: str) -> tuple[list[Source], list[str], list[RankError]]:
     """Sources of a PATH, notes, and the errors of ranks, the earliest first, if it is a run directory."""
     folder = Path(path)
-    if not (folder / "run.json").is_file():
+    if not is_run(path):
         found, notes = sources.of_path(path)
         return found, notes, []
     notes = []

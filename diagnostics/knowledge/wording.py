@@ -82,6 +82,14 @@ UNKNOWNS = {
             "查看该行之前的内容，以及其他进程同一时间的日志。",
         ),
     ),
+    "hang": _unknown(
+        Text("a hang outside of collectives", "集合通信之外的挂起"),
+        Text("All recorded collectives are over.", "所有记录的集合通信都已完成。"),
+        Text(
+            "Look at the stacks of all ranks while it hangs: py-spy dump --pid PID.",
+            "挂起时查看所有 rank 的调用栈：py-spy dump --pid PID。",
+        ),
+    ),
     "native-crash": _unknown(
         Text("a crash in native code", "原生代码崩溃"),
         Text(
