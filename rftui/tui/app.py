@@ -1,60 +1,126 @@
-"""The terminal program `rftui`: the list of runs, and the live view of each."""
+"""The terminal program `rftui`: areas side by side, each a mode with a stack of screens of its own."""
 
-import argparse
-import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 
-from engine.findings import FindingsError
-from rftui.runs.rundir import RunDir, default_runs_dir, find
+from rftui.runs.rundir import RunDir, default_runs_dir
+from rftui.tui.areas import AREAS, Area, area
+from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS, Key, bindings
 from rftui.tui.screens.help import HelpScreen
-from rftui.tui.screens.live import LiveScreen
-from rftui.tui.screens.picker import PickerScreen
-from rftui.tui.themes import DARK, DEFAULTS, THEMES
+from rftui.tui.settings import Settings
+from rftui.tui.themes import DEFAULTS, THEMES, theme_name
 
 
 class RftuiApp(App[None]):
-    """Opens on a run when one is given, else on the list of runs."""
+    """Opens on a run when one is given, else at home."""
 
     TITLE = "rftui"
     BINDINGS: ClassVar[list[BindingType]] = bindings(APP_KEYS)
 
-    def __init__(self, runs_dir: Path, run: RunDir | None = None) -> None:
+    def __init__(
+        self,
+        runs_dir: Path,
+        run: RunDir | None = None,
+        *,
+        settings: Settings | None = None,
+        speed: float | None = None,
+    ) -> None:
+        """`speed`: replay the run that many times as fast as it happened."""
         super().__init__()
-        self.runs_dir = runs_dir
-        self.first_run = run
+        settings = settings or Settings()
+        self.context = Context(runs_dir, settings, run, speed=speed)
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = DARK.name
+        self.theme = theme_name(settings.theme)
+        self._opened: dict[str, str] = {}
+        """area → the mode of its screen."""
+        self._modes_made = 0
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colours in themes that do not define them."""
         return DEFAULTS
 
-    def on_mount(self) -> None:
-        """Open the first screen."""
-        if self.first_run is None:
-            self.push_screen(PickerScreen(self.runs_dir))
+    async def on_mount(self) -> None:
+        """Open the first area."""
+        await self.open_area("home" if self.context.run is None else "live")
+
+    @property
+    def area_now(self) -> str:
+        """Name of the area on the screen."""
+        return self.current_mode.partition(":")[0]
+
+    async def open_area(self, name: str) -> None:
+        """Go to an area; its screen is as it was left."""
+        wanted = area(name)
+        if wanted.of_run and self.context.run is None:
+            self.notify(f"{wanted.name} shows a run: open one first", severity="warning")
+            return
+        mode = self._opened.get(name) or self._add(wanted)
+        await self.switch_mode(mode)
+
+    async def open_run(self, run: RunDir, name: str = "live") -> None:
+        """Open a run in one of its areas; those of another run are closed."""
+        if self.context.run is None or self.context.run.path != run.path or self.context.speed:
+            self.context = replace(self.context, run=run, speed=None)
+            await self._renew([each.name for each in AREAS if each.of_run], name)
         else:
-            self.push_screen(LiveScreen(self.first_run))
+            await self.open_area(name)
+
+    async def open_plan(self, preset: str) -> None:
+        """Open the plan of a preset or YAML file, in place of the one before."""
+        self.context = replace(self.context, preset=preset)
+        await self._renew(["plan"], "plan")
+
+    async def _renew(self, names: list[str], then: str) -> None:
+        """Forget the screens of these areas, and go to one."""
+        old = [self._opened.pop(name) for name in names if name in self._opened]
+        await self.open_area(then)
+        for mode in old:
+            await self.remove_mode(mode)
+
+    def _add(self, wanted: Area) -> str:
+        context = self.context
+        self._modes_made += 1
+        mode = f"{wanted.name}:{self._modes_made}"
+        self.add_mode(mode, lambda: wanted.make(context))
+        self._opened[wanted.name] = mode
+        return mode
+
+    async def action_area(self, name: str) -> None:
+        """Go to an area."""
+        if len(self.screen_stack) > 1:
+            return
+        await self.open_area(name)
 
     def action_leave(self) -> None:
-        """End the program, and say that the run goes on without it."""
-        screen = self.screen
+        """End the program, and say that a run goes on without it."""
         message = None
-        if isinstance(screen, LiveScreen) and screen.snapshot is not None and screen.snapshot.active:
-            name = screen.run_dir.name
-            where = "" if self.runs_dir == default_runs_dir() else f" --runs-dir {self.runs_dir}"
+        run = self.context.run
+        if run is not None and self._goes_on(run):
+            where = (
+                "" if self.context.runs_dir == default_runs_dir() else f" --runs-dir {self.context.runs_dir}"
+            )
             message = Text(
-                f"{name} keeps running\n  watch: rft watch {name}{where}\n  stop:  rft stop {name}{where}"
+                f"{run.name} keeps running\n  watch: rft watch {run.name}{where}\n"
+                f"  stop:  rft stop {run.name}{where}"
             )
         self.exit(message=message)
+
+    def _goes_on(self, run: RunDir) -> bool:
+        from engine.findings import FindingsError
+        from rftui.runs.info import ACTIVE
+        from rftui.runs.view import present_status
+
+        try:
+            return present_status(run) in ACTIVE
+        except (FindingsError, OSError):
+            return False
 
     def action_help(self) -> None:
         """Show the keys of this screen."""
@@ -67,30 +133,11 @@ class RftuiApp(App[None]):
         at = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(at + 1) % len(names)]
 
-    def action_open_picker(self) -> None:
-        """Back to the list of runs."""
-        self.switch_screen(PickerScreen(self.runs_dir))
 
-
-def run_app(runs_dir: Path, run: RunDir | None = None) -> int:
+def run_app(
+    runs_dir: Path, run: RunDir | None = None, *, settings: Settings | None = None, speed: float | None = None
+) -> int:
     """Show the program until it is left; its exit code."""
-    app = RftuiApp(runs_dir, run)
+    app = RftuiApp(runs_dir, run, settings=settings, speed=speed)
     app.run()
     return app.return_code or 0
-
-
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """The console script: `rftui [NAME] [--runs-dir DIR]`."""
-    parser = argparse.ArgumentParser(prog="rftui", description="Look at runs: all of them, or one live.")
-    parser.add_argument("name", nargs="?", help="the run to open; without it, the list of runs")
-    parser.add_argument("--runs-dir", type=Path, help="folder of runs (default: $RFTUI_RUNS_DIR or ./runs)")
-    options = parser.parse_args(argv)
-    runs_dir = options.runs_dir or default_runs_dir()
-    try:
-        run = find(runs_dir, options.name) if options.name else None
-    except FindingsError as error:
-        from rftui.cli.report import print_findings
-
-        print_findings(error.findings)
-        sys.exit(error.exit_code)
-    sys.exit(run_app(runs_dir, run))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
+from rftui.tui.areas import AREAS
+
 
 @dataclass(frozen=True)
 class Key:
@@ -24,6 +26,7 @@ class Key:
 
 
 APP_KEYS = (
+    *(Key(a.key, f"app.area('{a.name}')", a.name, f"go to {a.name}", footer=False) for a in AREAS),
     Key("q", "leave", "quit", "leave the program; a run keeps running"),
     Key("question_mark", "help", "help", "show these keys", shown="?"),
     Key("t", "next_theme", "theme", "next theme: dark, light, colour-blind", footer=False),

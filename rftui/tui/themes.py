@@ -1,4 +1,7 @@
-"""The looks of the program: dark, light, and one for colour-blind eyes (Okabe and Ito, 2008)."""
+"""The looks of the program: dark, light, for colour-blind eyes (Okabe and Ito, 2008), without colours."""
+
+import os
+from collections.abc import Mapping
 
 from textual.theme import Theme
 
@@ -61,6 +64,30 @@ COLOUR_BLIND = Theme(
     | {"frame": "#454545", "quiet": "#9a9a9a", "grid": "#2c2c2c", "ink": "#101010"},
 )
 
-THEMES = (DARK, LIGHT, COLOUR_BLIND)
+MONO = Theme(
+    name="rft-mono",
+    primary="#ffffff",
+    secondary="#ffffff",
+    accent="#ffffff",
+    success="#ffffff",
+    warning="#ffffff",
+    error="#ffffff",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#262626",
+    dark=True,
+    variables=_hues(*["#ffffff"] * HUES)
+    | {"frame": "#9a9a9a", "quiet": "#bcbcbc", "grid": "#444444", "ink": "#000000"},
+)
+
+THEMES = (DARK, LIGHT, COLOUR_BLIND, MONO)
 DEFAULTS = DARK.variables
 """What `$hue-…`, `$frame`, `$quiet`, `$grid` and `$ink` are in themes that are not ours."""
+
+
+def theme_name(wanted: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The theme of the settings; `auto` is without colours where NO_COLOR is set, else dark."""
+    if wanted != "auto":
+        return wanted
+    return MONO.name if environ.get("NO_COLOR") else DARK.name

@@ -8,17 +8,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer
 from textual.worker import Worker, WorkerState
 
 from engine.findings import FindingsError
 from rftui.launch import stop as stopping
-from rftui.runs.rundir import RunDir
 from rftui.tui import panels
 from rftui.tui.charts import Plot
+from rftui.tui.context import Context
 from rftui.tui.keys import LIVE_KEYS, LOG_KEYS, Key, bindings
 from rftui.tui.reader import Reader
+from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.stop import StopDialog
 from rftui.tui.snapshot import Curve, Snapshot
 from rftui.tui.text import number
@@ -29,12 +29,10 @@ from rftui.tui.widgets.panel import Panel
 
 POLL_S = 1.0
 """Seconds between two looks at a run."""
-WIDTHS = [(0, "-xs"), (100, "-sm"), (120, "-md"), (200, "-lg")]
-HEIGHTS = [(0, "-short"), (30, "-tall"), (56, "-huge")]
 SMOOTHING = (0.0, 0.6, 0.9)
 
 
-class LiveScreen(Screen[None]):
+class LiveScreen(AreaScreen):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
 
     class Seen(Message):
@@ -50,12 +48,10 @@ class LiveScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIVE_KEYS)
     ALLOW_IN_MAXIMIZED_VIEW = "#status, Footer"
     ESCAPE_TO_MINIMIZE = False
-    HORIZONTAL_BREAKPOINTS = WIDTHS
-    VERTICAL_BREAKPOINTS = HEIGHTS
 
-    def __init__(self, run: RunDir) -> None:
-        super().__init__()
-        self.run_dir = run
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.run_dir = context.the_run
         self.snapshot: Snapshot | None = None
         """The moment on the screen."""
         self.paused = False
@@ -265,4 +261,4 @@ class LiveScreen(Screen[None]):
         if self.maximized is not None:
             self.action_zoom()
         else:
-            await self.app.run_action("open_picker")
+            await self.app.run_action("area('home')")

@@ -1,7 +1,6 @@
 """All runs of a folder; the door to each."""
 
 import time
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
@@ -9,16 +8,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from rftui.runs.listing import RunSummary, list_runs
 from rftui.runs.rundir import RunDir
+from rftui.tui.context import Context
 from rftui.tui.keys import PICKER_KEYS, Key, bindings
 from rftui.tui.panels import status_word
-from rftui.tui.screens.live import LiveScreen
+from rftui.tui.screens.area import AreaScreen
 from rftui.tui.text import clean_line, duration, number
 
 REFRESH_S = 2.0
@@ -26,7 +25,7 @@ OTHER_COLUMNS = 50
 """Cells of a line that are not the run's name."""
 
 
-class PickerScreen(Screen[None]):
+class PickerScreen(AreaScreen):
     """A list that follows the folder, newest run first; Enter opens a run."""
 
     class Listed(Message):
@@ -40,9 +39,9 @@ class PickerScreen(Screen[None]):
     KEYS: ClassVar[tuple[Key, ...]] = PICKER_KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(PICKER_KEYS)
 
-    def __init__(self, runs_dir: Path) -> None:
-        super().__init__()
-        self.runs_dir = runs_dir
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.runs_dir = context.runs_dir
         self._rows: dict[str, Content] = {}
 
     def compose(self) -> ComposeResult:
@@ -96,10 +95,10 @@ class PickerScreen(Screen[None]):
         self._rows = rows
 
     @on(OptionList.OptionSelected)
-    def choose(self, event: OptionList.OptionSelected) -> None:
+    async def choose(self, event: OptionList.OptionSelected) -> None:
         """Open the chosen run."""
         if event.option_id is not None:
-            self.app.switch_screen(LiveScreen(RunDir(self.runs_dir / event.option_id)))
+            await self.rft.open_run(RunDir(self.runs_dir / event.option_id))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing to open in an empty list."""

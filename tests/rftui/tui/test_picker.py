@@ -7,7 +7,8 @@ from conftest import screen_text, shows, until
 from fake_run import FakeRun, finished_run
 from textual.widgets import OptionList
 
-from rftui.tui.app import RftuiApp, main
+from rftui.tui.app import RftuiApp
+from rftui.tui.main import main
 from rftui.tui.screens.live import LiveScreen
 from rftui.tui.screens.picker import PickerScreen
 

@@ -1,0 +1,35 @@
+"""The areas of the program, a key and a screen each; a screen's module is imported as it is opened."""
+
+import importlib
+from dataclasses import dataclass
+
+from textual.screen import Screen
+
+from rftui.tui.context import Context
+
+
+@dataclass(frozen=True)
+class Area:
+    """One area. `of_run`: it shows the run that is open, and needs one."""
+
+    key: str
+    name: str
+    module: str
+    screen: str
+    of_run: bool = False
+
+    def make(self, context: Context) -> Screen[None]:
+        """Its screen."""
+        return getattr(importlib.import_module(self.module), self.screen)(context)
+
+
+_SCREENS = "rftui.tui.screens"
+AREAS = (
+    Area("1", "home", f"{_SCREENS}.picker", "PickerScreen"),
+    Area("3", "live", f"{_SCREENS}.live", "LiveScreen", of_run=True),
+)
+
+
+def area(name: str) -> Area:
+    """The area of that name."""
+    return next(each for each in AREAS if each.name == name)

@@ -1,0 +1,25 @@
+"""What every screen is told when it is made: where runs are, which one is open, how the user likes it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rftui.runs.rundir import RunDir
+from rftui.tui.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """Screens of a run get one with that `run`; the plan screen one with the `preset`: its name or file."""
+
+    runs_dir: Path
+    settings: Settings = field(default_factory=Settings)
+    run: RunDir | None = None
+    preset: str = ""
+    speed: float | None = None
+    """Of a replay: times as fast as it happened; None: the run as it is now."""
+
+    @property
+    def the_run(self) -> RunDir:
+        """The run of a run's screen."""
+        assert self.run is not None
+        return self.run

@@ -1,0 +1,59 @@
+"""How the user likes the program: one TOML file in the user's configuration folder."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from platformdirs import user_config_path
+
+from engine.findings import Finding, FindingsError, Fix
+
+FILE = "settings.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting with its default."""
+
+    theme: Literal["rft-dark", "rft-light", "rft-cb", "rft-mono", "auto"] = "auto"
+    """`auto`: without colours where NO_COLOR is set, else dark."""
+    refresh_s: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
+    """Seconds between two looks at a run."""
+    slow: bool = False
+    """For slow lines: charts are painted every 5 seconds only."""
+    bell: bool = True
+    """Ring when a run ends or raises an alert."""
+    desktop: bool = True
+    """Tell the desktop too, through the terminal (OSC 777)."""
+    readonly: bool = False
+    """Nothing can be launched, stopped, deleted or mended."""
+    smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.6
+    """Weight of the moving average of charts."""
+
+
+def settings_path() -> Path:
+    """Where the file is, or would be."""
+    return user_config_path("rftui") / FILE
+
+
+def read_settings(path: Path | None = None) -> Settings:
+    """The user's settings, the defaults where there is no file; FindingsError names what is wrong in it."""
+    path = path or settings_path()
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        raise FindingsError([_wrong(path, str(error))]) from error
+
+
+def _wrong(path: Path, error: str) -> Finding:
+    names = ", ".join(Settings.__struct_fields__)
+    return Finding(
+        id="settings.invalid",
+        severity="error",
+        cause=f"{path} cannot be used: {error}.",
+        evidence=(f"settings are {names}",),
+        fixes=(Fix("correct that line"), Fix("or remove the file: the defaults are used then")),
+    )
