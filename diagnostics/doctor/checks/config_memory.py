@@ -157,8 +157,9 @@ def _kv(host: Host) -> Answer:
     if not capacity.starts:
         raise DoesNotApply("not one sequence fits: cfg.mem.engine")
     together = capacity.sequences(capacity.max_len)
-    together_of = f"{together} of {capacity.demand} responses at full length"
-    words = f"{capacity.tokens:,} tokens in the KV cache: {together_of}"
+    words = (
+        f"{capacity.tokens:,} tokens of KV cache, {together} of {capacity.demand} responses at full length"
+    )
     if together >= min(capacity.demand, capacity.most):
         return Ok(words)
     return Finding(
