@@ -20,6 +20,10 @@ _CAUGHT = re.compile(
     r"ignored|ignoring|skipp(?:ed|ing)|recover(?:ed|ing)|caught|continuing)\b",
     re.I,
 )
+_HEADER = "Traceback (most recent call last)"
+_CHAIN = re.compile(r"The above exception was the direct cause|During handling of the above exception")
+_GAP = 12
+"""Lines between two frames that may be of others, or source lines of a traceback."""
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
 """Lines around a match in which a word of recovery counts."""
 _PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
@@ -118,7 +122,9 @@ def read(log: Log) -> list[Incident]:
     for hit in log.signature_hits():
         signature = hit.probe.signature
         assert signature is not None
-        if signature.needs and not log.near(signature.needs, "block", hit):
+        if signature.needs and not re.search(signature.needs, "\n".join(trace_of(hit))):
+            continue
+        if signature.needs and not re.search(signature.needs, "\n".join(trace_of(hit))):
             continue
         cause, role = signature.cause, signature.role
         for nearby in signature.nearby:
@@ -142,6 +148,27 @@ def in_code(hit: Hit) -> bool:
     if _CODE.match(text):
         return True
     return hit.at > 0 and bool(_FRAME.match(hit.block[hit.at - 1].text)) and indent(text) >= 4
+
+
+def trace_of(hit: Hit) -> list[str]:
+    """Texts of the traceback that ends at a hit, chained ones included; without frames, of the nearest lines.
+
+    Lines of others that came in between are left in: only the way back to the first frame is found.
+    """
+    start, frames, gap = hit.at, 0, 0
+    for number in range(hit.at - 1, -1, -1):
+        text = hit.block[number].text
+        if _HEADER in text:
+            start, frames, gap = number, frames + 1, 0
+            if not any(_CHAIN.search(line.text) for line in hit.block[max(0, number - 3) : number]):
+                break
+        elif _FRAME.match(text):
+            start, frames, gap = number, frames + 1, 0
+        elif (gap := gap + 1) > _GAP:
+            break
+    if not frames:
+        start = max(0, hit.at - _NEAR_BEFORE)
+    return [line.text for line in hit.block[start : hit.at + 1 + _NEAR_AFTER]]
 
 
 def _says_caught(hit: Hit) -> bool:

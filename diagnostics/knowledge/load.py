@@ -1,6 +1,7 @@
 """Reads the knowledge base, once per process."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,15 +24,20 @@ class Knowledge(msgspec.Struct, frozen=True):
 
 def read_file(path: Path) -> KnowledgeFile:
     """One file; msgspec.ValidationError names the key that is wrong."""
-    return msgspec.convert(yaml.load(path.read_bytes(), _LOADER), KnowledgeFile, str_keys=True)
+    with path.open("rb") as file:  # a syntax error then names it
+        return msgspec.convert(yaml.load(file, _LOADER), KnowledgeFile, str_keys=True)
 
 
-@functools.cache
-def knowledge() -> Knowledge:
-    """The whole knowledge base."""
-    files = [read_file(path) for path in sorted(FOLDER.glob("*.yaml"))]
+def together(files: Sequence[KnowledgeFile]) -> Knowledge:
+    """What several files say."""
     return Knowledge(
         causes={slug: cause for file in files for slug, cause in file.causes.items()},
         groups={slug: file.group for file in files for slug in file.causes},
         signatures=tuple(signature for file in files for signature in file.signatures),
     )
+
+
+@functools.cache
+def knowledge() -> Knowledge:
+    """The whole knowledge base."""
+    return together([read_file(path) for path in sorted(FOLDER.glob("*.yaml"))])

@@ -93,9 +93,14 @@ def context_probe(nearby: Nearby) -> Probe:
 
 
 def matches(signature: Signature, text: str) -> re.Match[str] | None:
-    """Where a signature matches a text of one or more lines, as a scan finds it."""
+    """Where a signature matches a text of one or more lines, as a scan finds it.
+
+    What it needs around it is asked for where there are several lines.
+    """
     probe = signature_probe(signature)
     lines = [parse(clean(line.encode())) for line in text.splitlines()]
+    if signature.needs and len(lines) > 1 and not re.search(signature.needs, "\n".join(line.text for line in lines)):
+        return None
     for number, line in enumerate(lines):
         if probe.several_lines:
             line = joined(line, lines[number + 1 :])

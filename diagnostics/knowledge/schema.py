@@ -55,7 +55,9 @@ class Nearby(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A line that tells something. `literal` must be in it, in this case; it makes scanning fast.
 
-    `pattern`: a regular expression searched in the line; named groups extract numbers; default the literal.
+    `pattern`: a regular expression searched in the line without its prefixes, then in the whole line; named
+    groups extract numbers; default the literal. One that holds `\\n` sees the lines of the same process that
+    follow, too. Source lines of a traceback (`    raise ValueError("…`) are no messages and never match.
     `raw`: digits of the line matter to the literal or pattern (Xid 79, exit code -9), so it is tried on every
     line, not once per kind of line.
     """
@@ -71,8 +73,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str = ""
     raw: bool = False
     needs: str = ""
-    """A pattern that must be found in the match's block, else the line tells nothing: a `KeyError` is one of
-    the data only where the traceback goes through a data loader."""
+    """A pattern that must be found in the match's traceback (without one, in the nearest lines), else the line
+    tells nothing: a `KeyError` is one of the data only where the traceback goes through a data loader."""
     nearby: tuple[Nearby, ...] = ()
     """Tried in order; the first that is found decides."""
     rank: int = 50
