@@ -21,8 +21,11 @@ def set_values(file: Path, edits: Mapping[str, Any]) -> None:
     lines), or cannot be written; the file is unchanged then.
     """
     text = file.read_text(encoding="utf-8")
-    for key, value in edits.items():
-        text = _edited(text, key, dump_scalar(value))
+    try:
+        for key, value in edits.items():
+            text = _edited(text, key, dump_scalar(value))
+    except yaml.YAMLError:
+        raise FindingsError([_not_edited(file, edits)], EXIT_UNFIT) from None
     _replace(file, text, edits)
 
 
@@ -36,7 +39,8 @@ def _edited(text: str, key: str, value: str) -> str:
     entries = [*top, *(inside.value if inside else [])]
     found = next((node for word, node in entries if _names(word.value, key)), None)
     if found is not None:
-        return text[: found.start_mark.index] + value + text[found.end_mark.index :]
+        before, after = text[: found.start_mark.index], text[found.end_mark.index :]
+        return f"{before}{' ' if before.endswith(':') else ''}{value}{after}"
     if inside is None:
         return f"{text.rstrip()}\n{section}:\n  {name}: {value}\n".lstrip()
     if inside.flow_style:

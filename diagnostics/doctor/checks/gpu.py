@@ -248,7 +248,7 @@ def _kernels(host: Host) -> Answer:
             cause=f"torch {version} is built without CUDA, so it has no code for these GPUs.",
             fixes=(Fix("install a build with CUDA", command="pip install --force-reinstall torch"),),
         )
-    without = [gpu for gpu in wanted(host) if gpu.capability and not _runs(gpu.capability, built)]
+    without = [gpu for gpu in wanted(host) if gpu.capability and not has_code(gpu.capability, built)]
     if not without:
         return Ok(f"torch {version} has code for {_in_words(wanted(host))}")
     capability = _dotted(without[0].capability or (0, 0))
@@ -265,7 +265,7 @@ def _kernels(host: Host) -> Answer:
     )
 
 
-def _runs(capability: tuple[int, int], built: Sequence[str]) -> bool:
+def has_code(capability: tuple[int, int], built: Sequence[str]) -> bool:
     """Machine code runs on the same major version from its minor on, PTX (`compute_90`) on all later ones."""
     for name in built:
         kind, _, digits = name.rstrip("af").partition("_")
