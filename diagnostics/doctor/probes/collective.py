@@ -20,6 +20,8 @@ START_S = 40.0
 """For interpreters and imports, before the deadline of the ranks begins."""
 DEADLINE_S = 20.0
 """For what the ranks do together."""
+AFTER_FAILURE_S = 3.0
+"""For the other ranks to say where they are; torchrun itself would wait 30 s for one that stands still."""
 CLEAN_UP_S = 10.0
 
 
@@ -44,19 +46,18 @@ def main(arguments: list[str]) -> None:
 def _run(argv: list[str], folder: Path) -> tuple[int | None, float]:
     """Exit code of torchrun, None past the deadline, and seconds; no rank outlives this."""
     started = time.perf_counter()
-    environ = {**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "5", "TORCH_CPP_LOG_LEVEL": "ERROR"}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
-    try:
-        code: int | None = process.wait(START_S + DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        code = None
-    seconds = time.perf_counter() - started
-    for report in _reports(folder):  # torchrun gives each rank a session of its own
-        if code is None:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    end = started + START_S + DEADLINE_S
+    while process.poll() is None and time.perf_counter() < end:
+        time.sleep(0.1)
+        if any("error" in report for report in _reports(folder)):
+            end = min(end, time.perf_counter() + AFTER_FAILURE_S)
+    seconds, code = time.perf_counter() - started, process.poll()
+    if code is None:
+        for report in _reports(folder):  # torchrun gives each rank a session of its own
             with suppress(ProcessLookupError):
                 os.kill(report["pid"], signal.SIGKILL)
-    if code is None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(CLEAN_UP_S)
         process.kill()

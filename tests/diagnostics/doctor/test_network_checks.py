@@ -107,7 +107,12 @@ BAD = [
         "error",
         ("nothing listens there",),
     ),
-    ("net.ib", infiniband({}, {"state": "1: DOWN\n"}), "warning", ("mlx5_1:1: 1: DOWN", "NCCL_IB_HCA=mlx5_0")),
+    (
+        "net.ib",
+        infiniband({}, {"state": "1: DOWN\n"}),
+        "warning",
+        ("mlx5_1:1: 1: DOWN", "NCCL_IB_HCA=mlx5_0"),
+    ),
     ("net.ib", infiniband({"state": "2: INIT\n"}), "error", ("NCCL finds none that works", "ibstat")),
     ("net.ib", infiniband({"link_downed": "17\n"}), "warning", ("mlx5_0:1: link_downed 17",)),
     (
@@ -184,7 +189,9 @@ def test_names_of_interfaces_are_read_as_nccl_reads_them(value: str, status: str
 
 def test_what_does_not_apply_is_no_pass():
     assert judge(CHECKS, "net.reach", MACHINE).status == "not-applicable"
-    assert judge(CHECKS, "net.ib", MACHINE.but(globs={"/sys/class/infiniband/*": ()})).status == "not-applicable"
+    assert (
+        judge(CHECKS, "net.ib", MACHINE.but(globs={"/sys/class/infiniband/*": ()})).status == "not-applicable"
+    )
     off = MACHINE.but(hardware=hardware(2), environ={"NCCL_RAS_ENABLE": "0"})
     assert judge(CHECKS, "ras.port", off).status == "not-applicable"
 

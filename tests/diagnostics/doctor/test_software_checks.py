@@ -85,7 +85,10 @@ BAD = [
             package("vllm", "0.32.0", "transformers<5.20.0,>=5.16.1"), package("transformers", "4.57.0")
         ),
         "error",
-        ("vllm 0.32.0 requires transformers<5.20.0,>=5.16.1, but transformers 4.57.0", "pip install 'transfor"),
+        (
+            "vllm 0.32.0 requires transformers<5.20.0,>=5.16.1, but transformers 4.57.0",
+            "pip install 'transfor",
+        ),
     ),
     (
         "py.versions",
@@ -219,7 +222,9 @@ BAD = [
     ),
     (
         "py.ray",
-        AT_HEAD.but(runs={STATUS: Ran(1, "", "RuntimeError: Version mismatch: …\n    Ray: 2.9\n    Python: 3.9")}),
+        AT_HEAD.but(
+            runs={STATUS: Ran(1, "", "RuntimeError: Version mismatch: …\n    Ray: 2.9\n    Python: 3.9")}
+        ),
         "warning",
         ("another version of Ray or Python", "Ray: 2.9"),
     ),
