@@ -38,8 +38,13 @@ def main(arguments: list[str]) -> None:
             *("-m", "diagnostics.doctor.probes.collective_rank", name, str(DEADLINE_S)),
         ]
         code, seconds = _run(argv, folder)
-        outcome = {"expected": int(ranks), "code": code, "seconds": seconds, "ranks": _reports(folder)}
-        outcome["tail"] = (folder / "log").read_text(errors="replace").splitlines()[-20:]
+        outcome: dict[str, Any] = {
+            "expected": int(ranks),
+            "code": code,
+            "seconds": seconds,
+            "ranks": _reports(folder),
+        }
+        outcome |= {"tail": (folder / "log").read_text(errors="replace").splitlines()[-20:]}
     print("\n" + json.dumps(outcome))
 
 
