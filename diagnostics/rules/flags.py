@@ -26,6 +26,8 @@ class Flag(NamedTuple):
     sets: str = ""
     value: bool = True
     """What a switch stores."""
+    instead: Mapping[str, str] = {}
+    """What to write for values that are often meant: `{"grpo": "group_norm"}`."""
 
 
 def switch(default: bool = False) -> Flag:
@@ -116,7 +118,8 @@ class _Reader:
         if word.unknown:
             return word.text
         if flag.choices and word.text not in flag.choices:
-            near = difflib.get_close_matches(word.text, flag.choices, 1)
+            meant = flag.instead.get(word.text)
+            near = [meant] if meant else difflib.get_close_matches(word.text, flag.choices, 1)
             fixes = (Fix(f"use {near[0]}", command=f"--{name} {near[0]}"),) if near else ()
             cause = f"--{name} {word.text} is refused: it is one of {', '.join(flag.choices)}."
             self._problem("bad-choice", word, cause, fixes=fixes, param=name)

@@ -4,6 +4,9 @@ from diagnostics.rules.flags import Flag, real, switch, text, texts, whole
 
 ESTIMATORS = ("gae", "reinforce", "rloo", "reinforce_baseline", "group_norm", "cpgd", "reinforce++")
 
+INSTEAD = {"gspo": "group_norm", "gmpo": "group_norm", "grpo": "group_norm", "ppo": "gae"}
+"""Of what the guide, or habit, calls an estimator."""
+
 FLAGS: dict[str, Flag] = {
     # engine
     "engine_type": text("vllm"),
@@ -54,7 +57,7 @@ FLAGS: dict[str, Flag] = {
     "max_samples": whole(1_000_000),
     "max_eval_samples": whole(500),
     # algorithm
-    "advantage_estimator": text("gae", *ESTIMATORS),
+    "advantage_estimator": Flag("str", "gae", ESTIMATORS, instead=INSTEAD),
     "eps_clip": real(0.2),
     "value_clip": real(0.2),
     "gamma": real(1.0),
@@ -158,7 +161,7 @@ EXAMPLES: dict[str, dict[str, Flag]] = {
     },
     "r1_aqa": {
         "ckpt_path_local": text(),
-        "advantage_estimator": text("group_norm", *ESTIMATORS),
+        "advantage_estimator": Flag("str", "group_norm", ESTIMATORS, instead=INSTEAD),
         "kl_estimator": text("k3", "k1", "k2", "k3"),
         "n_samples_per_prompt": whole(8),
         "prompt_max_len": whole(512),

@@ -4,6 +4,9 @@ from diagnostics.rules.flags import Flag, real, switch, text, texts, whole
 
 ESTIMATORS = ("gae", "reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo")
 
+INSTEAD = {"grpo": "group_norm", "ppo": "gae", "reinforce++": "reinforce", "reinforce_plus_plus": "reinforce"}
+"""Of the names that estimators have elsewhere."""
+
 _BOTH: dict[str, tuple[str, Flag]] = {
     # placement
     "ref_num_nodes": ("ref.num_nodes", whole(1)),
@@ -118,7 +121,7 @@ _BOTH: dict[str, tuple[str, Flag]] = {
     "aux_loss_coef": ("actor.aux_loss_coef", real(0.0)),
     "entropy_loss_coef": ("actor.entropy_coef", real()),
     "reward_clip_range": ("reward.clip_range", real(count=2)),
-    "advantage_estimator": ("algo.advantage.estimator", text("gae", *ESTIMATORS)),
+    "advantage_estimator": ("algo.advantage.estimator", Flag("str", "gae", ESTIMATORS, instead=INSTEAD)),
     "use_kl_loss": ("algo.kl.use_loss", switch()),
     "no_advantage_std_norm": ("algo.advantage.no_std_norm", switch()),
     "overlong_buffer_len": ("reward.overlong_buffer_len", real()),

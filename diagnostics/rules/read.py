@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,9 @@ from diagnostics.rules.launch import Launch, environ_of, launch_of
 from diagnostics.rules.nested_yaml import parse_nested
 from diagnostics.rules.read_lightrft import read_lightrft
 from diagnostics.rules.read_openrlhf import read_openrlhf
+from diagnostics.rules.read_trinity import read_trinity_yaml
+from diagnostics.rules.read_trl import read_trl_command, read_trl_yaml
+from diagnostics.rules.read_trl_python import read_trl_python
 from diagnostics.rules.read_verl import read_verl_command, read_verl_yaml
 from diagnostics.rules.shell.script import Script, parse_script
 from diagnostics.rules.shell.values import Word
@@ -65,30 +69,66 @@ def read(source: Source) -> tuple[Foreign, ...]:
 def _read_launch(source: Source, script: Script, launch: Launch, framework: Framework) -> Foreign:
     path = str(source.path)
     problems = list(_of_launch(source, script, launch))
+    words = [Setting(word.text, word.line) for word in launch.arguments]
     match framework:
         case "lightrft":
             return read_lightrft(path, launch, problems)
         case "openrlhf":
             return read_openrlhf(path, launch, problems)
         case "verl":
-            words = [Setting(word.text, word.line) for word in launch.arguments]
             return read_verl_command(
                 path, words, program=launch.program, environ=environ_of(launch), problems=problems
             )
-    raise FindingsError([_not_here(source, framework)])
+        case "trl":
+            return read_trl_command(
+                path,
+                words,
+                program=launch.program,
+                environ=environ_of(launch),
+                options={name: Setting(word.text, word.line) for name, word in launch.options.items()},
+                ranks=launch.ranks,
+                nodes=launch.nodes,
+                problems=problems,
+            )
+        case "trinity":
+            return _read_trinity(source, launch, problems)
+        case "rftui":
+            raise FindingsError([_starts_us(source, launch)])
+
+
+def _read_trinity(source: Source, launch: Launch, problems: Sequence[Finding]) -> Foreign:
+    """`trinity run --config FILE`: the file holds all, the script the environment."""
+    texts = [word.text for word in launch.arguments]
+    name = next((after for text, after in pairwise(texts) if text == "--config"), "")
+    name = name or next((text.partition("=")[2] for text in texts if text.startswith("--config=")), "")
+    for file in (Path(name), source.path.parent / name):
+        if name and file.is_file():
+            job = read_trinity_yaml(file)
+            environ = {**environ_of(launch), **job.environ}
+            return msgspec.structs.replace(
+                job, environ=environ, program=launch.program, problems=(*problems, *job.problems)
+            )
+    cause = f"{_place(source, launch.line)} runs Trinity-RFT with {name or 'no --config'}, which is not here."
+    raise FindingsError([Finding("check.file-unreadable", "error", cause, fixes=(Fix("check that file"),))])
 
 
 def _read_yaml(source: Source) -> Foreign:
     match source.framework:
         case "verl":
             return read_verl_yaml(source.path)
+        case "trl":
+            return read_trl_yaml(source.path)
+        case "trinity":
+            return read_trinity_yaml(source.path)
         case None:
             raise FindingsError([_no_framework(source)])
     raise FindingsError([_not_here(source, source.framework)])
 
 
 def _read_python(source: Source) -> Foreign:
-    raise FindingsError([_no_framework(source)])
+    if source.framework not in (None, "trl"):
+        raise FindingsError([_not_here(source, source.framework)])
+    return read_trl_python(source.path)
 
 
 def _text(path: Path) -> str:
@@ -201,6 +241,13 @@ def _no_framework(source: Source) -> Finding:
         f"{source.path} is of no trainer that is understood, by its names.",
         fixes=(Fix(f"understood are {detect.UNDERSTOOD}"), Fix("or say which it is with --framework")),
     )
+
+
+def _starts_us(source: Source, launch: Launch) -> Finding:
+    names = [word.text for word in launch.arguments if word.text.endswith((".yaml", ".yml"))]
+    cause = f"{_place(source, launch.line)} starts rftui itself ({launch.program})."
+    fix = Fix("check the configuration that it names", command=f"rft check {names[0]}" if names else "")
+    return Finding("check.starts-rftui", "error", cause, fixes=(fix,))
 
 
 def _not_here(source: Source, framework: Framework) -> Finding:

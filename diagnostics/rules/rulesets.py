@@ -4,6 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from diagnostics.rules import (
+    lightrft_batch,
+    lightrft_effects,
+    lightrft_traps,
+    openrlhf_batch,
+    openrlhf_settings,
     trinity,
     trinity_settings,
     trl_batch,
@@ -16,6 +21,8 @@ from diagnostics.rules import (
 from diagnostics.rules.common import common_findings
 from diagnostics.rules.foreign import Foreign, Framework
 from diagnostics.rules.job import Job
+from diagnostics.rules.job_lightrft import job_of_lightrft
+from diagnostics.rules.job_openrlhf import job_of_openrlhf
 from diagnostics.rules.job_trinity import job_of_trinity
 from diagnostics.rules.job_trl import job_of_trl
 from diagnostics.rules.job_verl import job_of_verl
@@ -32,6 +39,10 @@ class Ruleset(NamedTuple):
 
 
 RULESETS: Mapping[Framework, Ruleset] = {
+    "lightrft": Ruleset(
+        job_of_lightrft, (*lightrft_batch.RULES, *lightrft_traps.RULES, *lightrft_effects.RULES)
+    ),
+    "openrlhf": Ruleset(job_of_openrlhf, (*openrlhf_batch.RULES, *openrlhf_settings.RULES)),
     "verl": Ruleset(job_of_verl, (*verl_batch.RULES, *verl_rollout.RULES, *verl_settings.RULES)),
     "trl": Ruleset(job_of_trl, (*trl_batch.RULES, *trl_model.RULES, *trl_settings.RULES)),
     "trinity": Ruleset(job_of_trinity, (*trinity.RULES, *trinity_settings.RULES)),

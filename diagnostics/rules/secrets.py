@@ -4,10 +4,7 @@ import re
 
 HIDDEN = "(hidden)"
 _NAME = re.compile(
-    r"secret|token|api_?key|access_?key|password|passwd|credential|wandb[._]key|use_wandb", re.I
-)
-_NO_SECRET = re.compile(
-    r"tokens|tokenizer|token_(len|level|ratio|limit|ids?|mean)|max_token|TOKENIZERS", re.I
+    r"secret|(^|[_.])token$|api_?key|access_?key|password|passwd|credential|wandb[._]key|use_wandb", re.I
 )
 _PLACEHOLDER = re.compile(
     r"your|xxx|<.*>|\{.*\}|\*\*\*|\.\.\.|^(none|null|true|false|online|offline|disabled|0|1)$", re.I
