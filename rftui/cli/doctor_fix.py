@@ -10,9 +10,9 @@ import typer
 
 from diagnostics.doctor.check import Result
 from diagnostics.doctor.host import Host
+from engine.config.yamlfile import dump_scalar
 from engine.findings import Finding, FindingsError, Fix
 from presets.edit import set_values
-from rftui.cli.report import how
 
 COMMAND_S = 30.0
 OF_THE_SHELL = ("export ", "unset ", "ulimit ")
@@ -28,7 +28,10 @@ class Proposal(NamedTuple):
 
     @property
     def words(self) -> str:
-        return f"write {how(self.fix)} into {self.file}" if self.file else self.fix.command
+        if self.file is None:
+            return self.fix.command
+        edits = ", ".join(f"{key}: {dump_scalar(value)}" for key, value in self.fix.set.items())
+        return f"write {edits} into {self.file}"
 
 
 def mend(results: Sequence[Result], host: Host, file: Path | None, *, ask: bool) -> bool:
@@ -46,7 +49,7 @@ def mend(results: Sequence[Result], host: Host, file: Path | None, *, ask: bool)
         error = apply(proposal, host)
         _say(f"  done: {proposal.words}" if error is None else f"  it did not work: {error}")
         done = done or error is None
-    _say_rest(results, {proposal.finding for proposal in offered})
+    _say_rest([finding for finding in _wrong(results) if all(finding != p.finding for p in offered)])
     return done
 
 
@@ -76,11 +79,9 @@ def apply(proposal: Proposal, host: Host) -> str | None:
     return None
 
 
-def _say_rest(results: Sequence[Result], offered: set[Finding]) -> None:
-    rest = [finding for finding in _wrong(results) if finding not in offered]
-    if not rest:
-        return
-    _say("for you to do:")
+def _say_rest(rest: Sequence[Finding]) -> None:
+    if rest:
+        _say("for you to do:")
     for finding in rest:
         command = next((fix.command for fix in finding.fixes if fix.command), "")
         why = (

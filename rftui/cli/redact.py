@@ -35,7 +35,7 @@ def redacted_variable(name: str, value: str, home: str) -> str:
 
 def is_secret(name: str) -> bool:
     """Whether a name says that its value is to be kept secret."""
-    return bool(SECRET_NAME.search(name)) and not HARMLESS.search(name)
+    return bool(SECRET_NAME.search(name)) and not HARMLESS.search(name.replace("-", "_"))
 
 
 def _hide_value(match: re.Match[str]) -> str:
