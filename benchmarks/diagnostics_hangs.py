@@ -2,9 +2,10 @@
 
     python benchmarks/diagnostics_hangs.py [--quick] [--only FAULT]
 
-Each run trains a tiny model over gloo until one rank has its fault; once no rank has begun or ended a phase for
-`STUCK_S` seconds the analysis is called, as the supervisor does. Healthy runs are watched the same way. Then
-the dumps of our runs and two recorded sets are given to PyTorch's own analyzer too. The last line is JSON.
+Each run trains a tiny model over gloo until one rank has its fault; once no rank has begun or ended a phase
+for `STUCK_S` seconds the analysis is called, as the supervisor does. Healthy runs are watched the same way.
+Then the dumps of our runs and two recorded sets are given to PyTorch's own analyzer too. The last line is
+JSON.
 """
 
 import argparse
@@ -278,12 +279,11 @@ def torch_analyzer(folder: Path, prefix: str) -> str:
     command = [sys.executable, "-m", "torch.distributed.flight_recorder.fr_trace", str(folder), "-p", prefix]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    told = [
-        line for line in lines if "Culprit" in line or "Not all ranks" in line or "mismatch" in line.lower()
-    ]
     if done.returncode:
         return f"fails: {lines[-1] if lines else done.returncode}"
-    return (told or ["names nobody"])[0]
+    culprits = [line for line in lines if "Culprit" in line or "mismatch" in line.lower()]
+    missing = list(dict.fromkeys(line for line in lines if line.startswith("missing ranks")))
+    return "; ".join([*culprits[:2], *missing]) or "names nobody"
 
 
 def recorded_sets() -> list[dict[str, str]]:
@@ -326,7 +326,7 @@ def main() -> int:
     sets = recorded_sets()
     for known in sets:
         print(
-            f"  {known['set']}: injected {known['injected']}; ours {known['ours']}; torch: {known['torch'][:200]}"
+            f"  {known['set']}: injected {known['injected']}; ours {known['ours']}; torch: {known['torch']}"
         )
     faults = [row for row in rows if row.fault != "none"]
     quiet = [row for row in rows if row.fault == "none"]
@@ -344,7 +344,7 @@ def main() -> int:
 
 def _print(row: Row) -> None:
     injected = INJECTED.get(row.fault, "nothing")
-    ranks = ", ".join(map(str, row.ranks)) or "all"
+    ranks = ", ".join(map(str, row.ranks)) or ("all" if row.expected_kind == row.kind == "reward" else "-")
     print(
         f"{row.fault:<12}{injected:<26}{row.kind:<18}{ranks:<10}{row.confidence:<8}{row.seconds:>8.1f}  "
         f"{'yes' if row.right else 'NO'}\n            {row.said[:200]}",

@@ -35,6 +35,7 @@ _LIBRARY = re.compile(r"/site-packages/|/dist-packages/|/lib/python3[.\d]*/|^<")
 _COLLECTIVE = re.compile(
     r"/torch/distributed/(?!elastic/|checkpoint/|run\.py|launch)|/deepspeed/comm/|/engine/strategy/group_check\.py"
 )
+_WRAPPER = re.compile(r"/engine/strategy/(?:group_check|collectives)\.py$")
 _DEVICE = re.compile(r"/torch/cuda/(?:__init__|streams)\.py")
 _INNER = 3
 """Frames from the innermost on that may belong to a collective: decorators stand around the call itself."""
@@ -62,7 +63,7 @@ def classify(frames: Sequence[Frame]) -> CallSite:
     """
     own = next((frame for frame in frames if not frame.is_library), None)
     if any(_COLLECTIVE.search(frame.file) for frame in frames[:_INNER]):
-        own = next((f for f in frames if not f.is_library and not _COLLECTIVE.search(f.file)), own)
+        own = next((f for f in frames if not f.is_library and not _WRAPPER.search(f.file)), own)
         return CallSite("collective", own)
     for frame in frames:
         for kind, pattern in _TASKS:

@@ -72,15 +72,17 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.state == "started" or bool(self.time_discovered_started_ns)
 
     def call_site(self) -> str:
-        """`file:line function` of the innermost frame outside of PyTorch; empty without frames."""
+        """`file:line function` of the innermost frame that is no wrapper of collectives; empty without one."""
         for frame in self.frames if isinstance(self.frames, list) else []:
             name, file, line = (str(frame.get(key, "")) for key in ("name", "filename", "line"))
-            if file and not _IN_TORCH.search(file):
+            if file and not _WRAPPERS.search(file):
                 return f"{file}:{line} {name}"
         return ""
 
 
-_IN_TORCH = re.compile(r"/torch/|contextlib\.py$|/deepspeed/(?:comm|utils)/|\.cpp$|\.so")
+_WRAPPERS = re.compile(
+    r"/torch/|contextlib\.py$|/deepspeed/(?:comm|utils)/|/engine/strategy/collectives\.py$|\.cpp$|\.so"
+)
 
 
 class _Group(msgspec.Struct, frozen=True):

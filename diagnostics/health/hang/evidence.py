@@ -60,7 +60,7 @@ def collect(
         return Evidence(
             world_size=world_size,
             rounds=(first,),
-            failure=first_failure(run_dir),
+            failure=first_failure(run_dir, ranks),
             ras=report.result(),
             oom_kills=_oom_kills_since(oom_kills_before),
         )

@@ -1,7 +1,7 @@
 """A rank of the real engine with a fault in it: started by the supervisor in place of `engine.train`.
 
-`HANG_FAULT` names the fault, `HANG_RANK` the rank that has it, `HANG_STEP` the step. Nothing of this is in the
-product: functions of the engine are replaced here.
+`HANG_FAULT` names the fault, `HANG_RANK` the rank that has it, `HANG_STEP` the step. Nothing of this is in
+the product: functions of the engine are replaced here.
 """
 
 import os
