@@ -83,8 +83,8 @@ def _lengths(facts: Facts) -> Iterator[Finding]:
 
 @rule("rollout.max_len", "rollout.engine_type")
 def _context(facts: Facts) -> Iterator[Finding]:
-    context, longest = facts.of_model("max_position_embeddings"), facts.config.rollout.max_len
-    if isinstance(context, int) and longest > context:
+    context, longest = _positions(facts), facts.config.rollout.max_len
+    if context is not None and longest > context:
         yield finding(
             "rollout.beyond-context",
             "rollout.max_len",
@@ -92,6 +92,17 @@ def _context(facts: Facts) -> Iterator[Finding]:
             _within(context, facts.config.rollout),
             severity="error" if engine_name(facts.config) == "vllm" else "warning",  # vLLM does not start
         )
+
+
+def _positions(facts: Facts) -> int | None:
+    """Positions that the model was made for. Of stretched rotary positions, `linear` and `dynamic` ones count
+    times their factor, as vLLM counts; files with other kinds (yarn, llama3, longrope) state the product."""
+    context = facts.of_model("max_position_embeddings")
+    if not isinstance(context, int):
+        return None
+    rope = facts.of_model("rope_parameters") or facts.of_model("rope_scaling")
+    stretched = isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) in ("linear", "dynamic")
+    return int(context * (rope.get("factor") or 1)) if stretched else context
 
 
 def _within(context: int, rollout: RolloutSection) -> Fix:
@@ -124,8 +135,8 @@ def _token_budget(facts: Facts) -> Iterator[Finding]:
         yield finding(
             "batch.token-budget-below-max-len",
             "batch.max_tokens_per_micro_batch",
-            f"max_tokens_per_micro_batch = {budget} is less than max_len = {longest}: "
-            "a longer sequence becomes a micro-batch by itself, over the budget",
+            f"max_tokens_per_micro_batch = {budget} is less than max_len = {longest}: a longer sequence "
+            "becomes a micro-batch by itself, over the budget",
             use("batch.max_tokens_per_micro_batch", longest),
             severity="warning",
         )

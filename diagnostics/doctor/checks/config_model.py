@@ -9,7 +9,6 @@ from diagnostics.doctor.checks.run_facts import (
     config_of,
     is_hub_id,
     model_config,
-    model_folder,
     ranks,
     read_json,
     require_model_folder,
@@ -134,9 +133,7 @@ def _weights(host: Host) -> Answer:
     config = config_of(host)
     if config.model.pretrain.startswith(TOY):
         raise DoesNotApply("a toy model is made when it is needed")
-    folder = model_folder(host)
-    if folder is None:
-        raise CannotCheck(f"the files of {config.model.pretrain or 'the model'} are not here")
+    folder = require_model_folder(host)
     return tuple(broken_weights(folder)) or Ok(f"the files of {folder.name} are whole")
 
 

@@ -98,10 +98,7 @@ def _gated(host: Host) -> tuple[Finding, ...]:
             fixes=(
                 Fix("log in", command="hf auth login"),
                 Fix("or give a token", command="export HF_TOKEN=…"),
-                Fix(
-                    "or give the path of its folder",
-                    set={"model.pretrain": f"/models/{name.partition('/')[2]}"},
-                ),
+                Fix("or give the path of its folder instead of its name"),
             ),
             param="model.pretrain",
         ),

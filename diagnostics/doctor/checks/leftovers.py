@@ -66,7 +66,7 @@ LEFTOVERS = (
         "rftui takes the collective backend from it, and refuses to start with what is neither nccl nor gloo",
         "say it in the configuration instead",
         "error",
-        (Fix("for a run without GPUs", set={"parallel.dist_backend": "gloo"}),),
+        (Fix("or name one of the two", command="export NCCL_BACKEND=nccl"),),
     ),
     Leftover(
         "NCCL_BACKEND",
@@ -75,7 +75,7 @@ LEFTOVERS = (
         "other trainers do not",
         "say it in the configuration instead",
         "info",
-        (Fix("for rftui", set={"parallel.dist_backend": "gloo"}),),
+        (Fix("for rftui: dist_backend, nccl or gloo"),),
     ),
     Leftover(
         "NCCL_P2P_DISABLE",
@@ -147,7 +147,7 @@ LEFTOVERS = (
         "an engine that sleeps (vLLM's memory pool) does not work with expandable segments in older "
         "versions, and refuses or keeps its memory",
         "unset it where the engine shares the GPU and sleeps",
-        other_fixes=(Fix("or keep the engine awake", set={"rollout.enable_engine_sleep": False}),),
+        other_fixes=(Fix("or keep the engine awake: set enable_engine_sleep to false"),),
     ),
     Leftover(
         "VLLM_ATTENTION_BACKEND",

@@ -70,9 +70,9 @@ def model_folder(host: Host) -> Path | None:
 
 def require_model_folder(host: Host) -> Path:
     """As `model_folder`. Raises CannotCheck where the model is not here."""
-    folder = model_folder(host)
+    name, folder = config_of(host).model.pretrain, model_folder(host)
     if folder is None:
-        raise CannotCheck(f"the files of {config_of(host).model.pretrain or 'the model'} are not here")
+        raise CannotCheck(f"the files of {name} are not here" if name else "model.pretrain is not set")
     return folder
 
 
@@ -87,6 +87,8 @@ def model_config(host: Host) -> Mapping[str, Any] | None:
 
 def shape(host: Host) -> ModelShape:
     """The model's shape. Raises CannotCheck where it is not known."""
+    if not config_of(host).model.pretrain:
+        raise CannotCheck("model.pretrain is not set")
     try:
         return find_model(config_of(host).model.pretrain)
     except FindingsError as error:

@@ -133,6 +133,20 @@ def test_beyond_the_models_context(tmp_path: Path):
     assert found({}, model_config={"text_config": {"max_position_embeddings": 512}}) == []
 
 
+@pytest.mark.parametrize(
+    ("rope", "fits"),
+    [
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, True),
+        ({"rope_scaling": {"type": "dynamic", "factor": 4}}, True),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, False),
+        ({"rope_parameters": {"rope_type": "default"}}, False),
+    ],
+)
+def test_stretched_positions_count_as_vllm_counts_them(rope: dict[str, Any], fits: bool):
+    model = {"max_position_embeddings": 256, **rope}
+    assert bool(found({}, model_config=model)) != fits
+
+
 def test_model_configs_that_cannot_be_read_are_none(tmp_path: Path):
     for text in ("{", "[1]", ""):
         (tmp_path / "config.json").write_text(text)
