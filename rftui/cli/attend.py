@@ -24,7 +24,6 @@ Foreground = Annotated[
     bool, typer.Option("--foreground", help="Stay in this process: Ctrl-C stops the run, twice kills it.")
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow the run to its end; the exit code is the run's.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set section.key=value.")]
 
 
 def override_layers(flags: Sequence[str], sets: Sequence[str] | None, source: str = "") -> list[Layer]:

@@ -13,13 +13,11 @@ from diagnostics.doctor.registry import all_checks
 from diagnostics.doctor.runner import exit_code, run_checks
 from diagnostics.doctor.select import selected
 from diagnostics.doctor.this_host import ThisHost
-from engine.config.load import Layer, layer_from_sets, resolve
 from engine.config.sections import RunConfig
 from engine.findings import EXIT_OK, Finding, Fix, raise_errors
-from rftui.cli.attend import Sets
 from rftui.cli.columns import aligned
 from rftui.cli.doctor_report import Progress, counts, show_results
-from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.cli.options import AsJson, RunsDir, Sets, runs_folder
 
 app = typer.Typer(add_completion=False)
 
@@ -91,6 +89,7 @@ def _configuration(
         return None
     import presets.loader
     from diagnostics.hardware import detect
+    from engine.config.load import Layer, layer_from_sets, resolve
     from rftui.launch.prepare import default_ranks
     from rftui.launch.sizing import size
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from diagnostics.hardware import detect
-from rftui.cli.attend import PARAMETERS, Foreground, Sets, Wait, attend, override_layers
-from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.cli.attend import PARAMETERS, Foreground, Wait, attend, override_layers
+from rftui.cli.options import AsJson, RunsDir, Sets, runs_folder
 from rftui.cli.report import print_findings
 from rftui.launch.prepare import prepare_new
 from rftui.launch.sizing import block

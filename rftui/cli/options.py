@@ -11,6 +11,7 @@ RunsDir = Annotated[
     Path | None, typer.Option("--runs-dir", help="Folder of runs; default $RFTUI_RUNS_DIR, else ./runs.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable: the last line of output is JSON.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set section.key=value.")]
 
 
 def runs_folder(given: Path | None) -> Path:

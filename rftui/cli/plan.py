@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from engine.findings import EXIT_OK, EXIT_UNFIT, raise_errors
-from rftui.cli.attend import PARAMETERS, Sets, override_layers
+from rftui.cli.attend import PARAMETERS, override_layers
 from rftui.cli.no_effect import without_effect
-from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.cli.options import AsJson, RunsDir, Sets, runs_folder
 from rftui.cli.report import print_findings
 from rftui.plan import simulation
 from rftui.plan.ask import Subject, planned, preset_layers

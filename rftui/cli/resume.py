@@ -10,8 +10,8 @@ import typer
 from diagnostics.hardware import detect
 from engine.config.load import Layer
 from engine.config.values import show
-from rftui.cli.attend import PARAMETERS, Foreground, Sets, Wait, attend, override_layers
-from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.cli.attend import PARAMETERS, Foreground, Wait, attend, override_layers
+from rftui.cli.options import AsJson, RunsDir, Sets, runs_folder
 from rftui.cli.report import print_findings
 from rftui.launch.resume import open_attempt, prepare_resume, saved_steps
 from rftui.launch.start import take_over

@@ -66,7 +66,7 @@ def _too_little(host: Host, need: int) -> Finding:
     return Finding(
         id="host.ram",
         severity="error" if over else "warning",
-        cause=f"{ranks} rank{'s' * (ranks > 1)} need about {_gib(need)} of RAM, and "
+        cause=f"{ranks} rank{'s need' if ranks > 1 else ' needs'} about {_gib(need)} of RAM, and "
         f"{_gib(hardware.memory_available)} "
         f"of {_gib(hardware.memory_total)} are available{'.' if over else ': it is close.'}",
         evidence=_limit(hardware),
