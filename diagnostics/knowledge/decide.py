@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin, exits, watchdog
 from diagnostics.knowledge.diagnosis import UNKNOWN
-from diagnostics.knowledge.incidents import Incident, Log, errors, exceptions, read
+from diagnostics.knowledge.incidents import Incident, Log, comes_before, errors, exceptions, read
 from diagnostics.knowledge.scan import Hit
 
 CASCADE_ONLY = "worker-died-unknown"
@@ -61,20 +61,21 @@ def _lines_of(incident: Incident) -> list[tuple[int, int]]:
 
 
 def _roots(told: Sequence[Incident], unknown: Sequence[Hit], log: Log) -> list[Incident]:
-    """Incidents that name a cause, of the best kind there is."""
+    """Incidents that name a cause, of the best kind there is.
+
+    Timeouts are a cause where no exception came before them; then what comes after follows from them.
+    """
     roots = [incident for incident in told if incident.role == "root" and incident.cause]
     prompt = [incident for incident in roots if not incident.late]
-    for chosen in (
-        [incident for incident in prompt if incident.rank >= _WEAK],
-        prompt,
-        [incident for incident in told if incident.role == "symptom" and incident.cause],
-    ):
-        if chosen:
-            return chosen
-    first = log.order(unknown[0]) if unknown else None
-    late = [incident for incident in roots if first is None or incident.order < first]
-    timeouts = [incident for incident in late if incident.cause in watchdog.TIMEOUTS]
-    return timeouts or late
+    symptoms = [incident for incident in told if incident.role == "symptom" and incident.cause]
+    strong = [incident for incident in prompt if incident.rank >= _WEAK] or prompt or symptoms
+    timeouts = [incident for incident in roots if incident.cause in watchdog.TIMEOUTS]
+    earlier = [incident.order for incident in strong] + [log.order(hit) for hit in unknown]
+    if timeouts and not any(comes_before(order, timeouts[0].order) for order in earlier):
+        return timeouts
+    if strong:
+        return strong
+    return [i for i in roots if not unknown or not comes_before(log.order(unknown[0]), i.order)]
 
 
 def _ranked(roots: Sequence[Incident], told: Sequence[Incident], unknown: Sequence[Hit]) -> list[Verdict]:

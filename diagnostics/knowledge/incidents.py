@@ -116,14 +116,19 @@ class Log:
         return sum(len(numbers) - bisect_right(numbers, hit.line.number) for numbers in chosen)
 
 
+def comes_before(first: tuple[float, int, int], second: tuple[float, int, int]) -> bool:
+    """Whether one incident came before another, by their orders; also where times of two files do not tell."""
+    if first[1] != second[1] and _YEAR in (first[0], second[0]):
+        return True
+    return first < second
+
+
 def read(log: Log) -> list[Incident]:
     """All incidents that the knowledge tells of, in order; those that were survived are left out."""
     found = []
     for hit in log.signature_hits():
         signature = hit.probe.signature
         assert signature is not None
-        if signature.needs and not re.search(signature.needs, "\n".join(trace_of(hit))):
-            continue
         if signature.needs and not re.search(signature.needs, "\n".join(trace_of(hit))):
             continue
         cause, role = signature.cause, signature.role

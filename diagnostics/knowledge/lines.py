@@ -35,6 +35,8 @@ _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if na
 _RANK = re.compile(r"\brank[ =](\d+)", re.I)
 _WATCHDOG_RANK = re.compile(r"\[(?:PG[^\]]*?)?Rank (\d+)\]")
 _PARALLEL = re.compile(r"\bTP(\d+)")
+_HEAD = 400
+"""Characters of a line in which its rank may be told."""
 _INDENT = re.compile(r"\s*")
 
 
@@ -92,7 +94,7 @@ def parse(full: str, number: int = 0, rank: int = -1) -> Line:
         if t is None and given.get("h"):
             t = _seconds(given)
     text = full[position:]
-    if own_rank < 0 and (told := _WATCHDOG_RANK.search(text)):
+    if own_rank < 0 and (told := _WATCHDOG_RANK.search(text, 0, _HEAD)):
         own_rank = int(told[1])
     if own_rank < 0:
         own_rank = rank

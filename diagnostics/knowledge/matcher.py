@@ -99,7 +99,8 @@ def matches(signature: Signature, text: str) -> re.Match[str] | None:
     """
     probe = signature_probe(signature)
     lines = [parse(clean(line.encode())) for line in text.splitlines()]
-    if signature.needs and len(lines) > 1 and not re.search(signature.needs, "\n".join(line.text for line in lines)):
+    around = "\n".join(line.text for line in lines)
+    if signature.needs and len(lines) > 1 and not re.search(signature.needs, around):
         return None
     for number, line in enumerate(lines):
         if probe.several_lines:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin
 from diagnostics.knowledge.lines import Line, clean, parse
-from diagnostics.knowledge.matcher import Finder, Probe, fold, joined
+from diagnostics.knowledge.matcher import MAX_TEXT, Finder, Probe, fold, joined
 from diagnostics.knowledge.sources import Source, Unreadable
 
 BEFORE, AFTER = 80, 20
@@ -27,10 +27,8 @@ _FIRST = 3
 """Matches of one signature in one process that are kept."""
 _MAX_HITS = 4096
 _EVERY = frozenset({builtin.WATCHDOG, builtin.EXIT})
-_PROGRESS_SAMPLE, _MAX_PROGRESS = 64, 4000
+_PROGRESS_SAMPLE, _MAX_PROGRESS = 512, 4096
 """Lines of progress that are noted of a chunk, and of a source."""
-MAX_PREFIX = 4096
-"""Bytes of a line that are parsed where only its beginning matters."""
 _TAIL = 1 << 18
 """Bytes of a chunk without matches that are kept for the next."""
 
@@ -148,7 +146,7 @@ class _State:
         self.seen_bytes += len(blob) + 100 * len(fresh)
         probes, marked = self.finder.kinds(blob)
         self.hot.update({kind: tuple(sorted(indices)) for kind, indices in probes.items()})
-        self.progress.update(kind for kind in marked if not builtin.NOT_PROGRESS.search(kind))
+        self.progress.update(kind for kind in marked if not builtin.NOT_PROGRESS.search(kind[:MAX_TEXT]))
 
     def _try(self, window: "_Window", place: int, probes: tuple[int, ...], kind: bytes) -> None:
         self.tried[kind] = tries = self.tried.get(kind, 0) + 1
@@ -160,7 +158,10 @@ class _State:
             for probe in chosen:
                 seen = window.with_following(place, line) if probe.several_lines else line
                 if match := probe.search(seen):
-                    self._keep(Hit(self.index, probe, line, match), window, place)
+                    told = line
+                    if len(line.full) > MAX_TEXT:
+                        told = line._replace(text=match.string, full=match.string)
+                    self._keep(Hit(self.index, probe, told, match), window, place)
 
     def _keep(self, hit: Hit, window: "_Window", place: int) -> None:
         probe = hit.probe
@@ -196,7 +197,7 @@ class _State:
         raw = body.split(b"\n")
         step = max(1, len(numbers) // _PROGRESS_SAMPLE)
         for number in numbers[::step]:
-            line = parse(clean(raw[number][:MAX_PREFIX]), rank=self.found.rank)
+            line = parse(clean(raw[number][:MAX_TEXT]), rank=self.found.rank)
             self.found.progress[line.process].append(self.found.lines + number + 1)
             self.marked += 1
 
@@ -225,7 +226,7 @@ class _Window:
         """The line at a place, cut where it is very long."""
         if place not in self._parsed:
             raw = self.raw[place]
-            text = clean(raw[:MAX_PREFIX])
+            text = clean(raw[:MAX_TEXT])
             self._parsed[place] = parse(
                 text.rstrip("\r").rpartition("\r")[2], self.first + place + 1, self.rank
             )

@@ -73,8 +73,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str = ""
     raw: bool = False
     needs: str = ""
-    """A pattern that must be found in the match's traceback (without one, in the nearest lines), else the line
-    tells nothing: a `KeyError` is one of the data only where the traceback goes through a data loader."""
+    """A pattern that must be found in the match's traceback (without one, in the nearest lines), else the
+    line tells nothing: a `KeyError` is one of the data only where a data loader is in the traceback."""
     nearby: tuple[Nearby, ...] = ()
     """Tried in order; the first that is found decides."""
     rank: int = 50

@@ -5,7 +5,6 @@ A source yields bytes in which a line ends with `\\n`; UTF-16 becomes UTF-8. Wha
 
 import bz2
 import codecs
-import gzip
 import lzma
 import re
 import sys
@@ -13,13 +12,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
 _HEAD = 8192
 _PLAIN = frozenset({7, 8, 9, 10, 12, 13, 27, *range(32, 256)})
-_BINARY_SHARE = 0.1
+_BINARY_SHARE = 0.05
 """Of control characters in a file's head beyond which it is no text."""
 _NO_LOGS = frozenset(
     f".{name}"
@@ -98,53 +97,55 @@ def _rank_of(path: Path) -> int:
     return -1
 
 
+class _Decompressor(Protocol):
+    """What zlib, bz2, lzma and zstandard have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
 def _uncompressed(name: str, file: BinaryIO) -> Iterator[bytes]:
     """Content in chunks, decompressed by its first bytes, whatever its name says."""
     head = file.read(_HEAD)
-    opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
-    if opener is None:
-        yield head
-        while chunk := file.read(CHUNK):
-            yield chunk
-        return
-    stream = opener(name, _Rest(head, file))
-    given = False
-    while True:
-        try:
-            chunk = stream.read(CHUNK)
-        except (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError) as error:
-            if not given:
-                raise Unreadable(f"{name} could not be decompressed: {error}") from error
-            return  # cut off while it was written: what came before counts
-        if not chunk:
+    for magic, new in _FORMATS.items():
+        if head.startswith(magic):
+            yield from _decompressed(name, head, file, new)
             return
-        given = True
+    yield head
+    while chunk := file.read(CHUNK):
         yield chunk
 
 
-class _Rest:
-    """A file whose head was read already, readable from its start: standard input cannot be rewound."""
+def _decompressed(
+    name: str, data: bytes, file: BinaryIO, new: Callable[[str], _Decompressor]
+) -> Iterator[bytes]:
+    """All of one or more compressed streams; of one that is cut off or damaged, what comes before that."""
+    stream = new(name)
+    given = False
+    while data:
+        try:
+            chunk = stream.decompress(data)
+        except _damage() as error:
+            if given:
+                return
+            raise Unreadable(f"{name} could not be decompressed: {error}") from error
+        if chunk:
+            given = True
+            yield chunk
+        data = file.read(_HEAD)
+        if stream.eof:
+            data = stream.unused_data + data
+            stream = new(name)
+    if not given and not stream.eof:
+        raise Unreadable(f"{name} could not be decompressed: it is cut off at its start")
 
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._file = head, file
 
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            part = self._head if size < 0 else self._head[:size]
-            self._head = self._head[len(part) :]
-            return part
-        return self._file.read(size)
-
-    def seekable(self) -> bool:
-        return False
-
-    def readable(self) -> bool:
-        return True
-
-    closed = False
-
-
-def _open_zstd(name: str, file: _Rest) -> BinaryIO:
+def _zstd(name: str) -> _Decompressor:
     try:
         import zstandard  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
@@ -152,14 +153,21 @@ def _open_zstd(name: str, file: _Rest) -> BinaryIO:
             f"{name} is compressed with zstd, and the package zstandard is not installed: "
             f"pip install zstandard, or: zstd -dc {name} | rft diagnose -"
         ) from error
-    return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+    return cast(_Decompressor, zstandard.ZstdDecompressor().decompressobj())
 
 
-_OPENERS: dict[bytes, Callable[[str, _Rest], BinaryIO]] = {
-    b"\x1f\x8b": lambda name, file: cast(BinaryIO, gzip.GzipFile(fileobj=cast(BinaryIO, file))),
-    b"BZh": lambda name, file: cast(BinaryIO, bz2.BZ2File(cast(BinaryIO, file))),
-    b"\xfd7zXZ\x00": lambda name, file: cast(BinaryIO, lzma.LZMAFile(cast(BinaryIO, file))),  # noqa: SIM115
-    b"\x28\xb5\x2f\xfd": _open_zstd,
+def _damage() -> tuple[type[Exception], ...]:
+    """What decompressors raise on damaged data; zstandard's only where it was imported."""
+    errors = (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error)
+    module = sys.modules.get("zstandard")
+    return (*errors, module.ZstdError) if module else errors
+
+
+_FORMATS: dict[bytes, Callable[[str], _Decompressor]] = {
+    b"\x1f\x8b": lambda name: cast(_Decompressor, zlib.decompressobj(wbits=31)),
+    b"BZh": lambda name: bz2.BZ2Decompressor(),
+    b"\xfd7zXZ\x00": lambda name: lzma.LZMADecompressor(),
+    b"\x28\xb5\x2f\xfd": _zstd,
 }
 
 
