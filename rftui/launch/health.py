@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Literal
 
+from diagnostics import host_facts
 from diagnostics.health.hang.analysis import LIMITS, Limits, analyse_run, ranks_of
 from diagnostics.health.hang.finding import hang_finding
 from diagnostics.health.hang.verdict import Verdict
@@ -28,11 +29,11 @@ class HealthWatch:
     `demand` is what `on_hang` asks for once a hang has been analysed, and `verdict` what was found.
     """
 
-    def __init__(self, run: RunDir, config: RunConfig, nproc: int, *, limits: Limits = LIMITS) -> None:
+    def __init__(self, run: RunDir, config: RunConfig, nproc: int) -> None:
         self.demand: Literal["stop", "restart"] | None = None
         self.verdict: Verdict | None = None
-        self._run_dir, self._config, self._nproc, self._limits = run, config, nproc, limits
-        self._began = time.time()
+        self._run_dir, self._config, self._nproc = run, config, nproc
+        self._began, self._oom_kills = time.time(), host_facts.oom_kills()
         self._events = EventWriter(run.events_dir / EVENTS, host=socket.gethostname())
         # The newest of long files: earlier attempts are over, and their events are left out below.
         self._follower = EventFollower(run.events_dir, tail_bytes=1 << 20)
@@ -76,8 +77,10 @@ class HealthWatch:
         return [hang_finding(self.verdict, self._run_dir.name)] if self.verdict else []
 
     def _analyse(self) -> Verdict:
-        path = self._run_dir.path
-        return analyse_run(path, ranks_of(path), self._nproc, limits=self._limits)
+        path, hang_after = self._run_dir.path, self._config.parallel.hang_after
+        # Who waits for less than usual wants the answer sooner too.
+        limits = Limits(round_s=min(LIMITS.round_s, hang_after or LIMITS.round_s))
+        return analyse_run(path, ranks_of(path), self._nproc, limits=limits, oom_kills_before=self._oom_kills)
 
     def _say(self, state: Literal["raised", "cleared"], finding: Finding, step: int) -> None:
         self._events.emit(Alert, state=state, finding=finding, step=step)

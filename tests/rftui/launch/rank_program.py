@@ -11,7 +11,7 @@ from pathlib import Path
 from engine import failure
 from engine.config.load import load_resolved
 from engine.control import stop_requested
-from engine.events import EventWriter, Metric, Status
+from engine.events import EventWriter, Metric, Phase, Status
 
 STEPS = 3
 
@@ -51,6 +51,12 @@ def hang(run_dir: Path, rank: int, writer: EventWriter) -> None:
     time.sleep(600)
 
 
+def freeze(run_dir: Path, rank: int, writer: EventWriter) -> None:
+    """Says where it is, and nothing more."""
+    writer.emit(Phase, step=1, name="rollout", state="begin")
+    time.sleep(600)
+
+
 def fail_on_rank_1(run_dir: Path, rank: int, writer: EventWriter) -> None:
     """Rank 1 raises and writes why; rank 0 waits for it."""
     if rank == 0:
@@ -58,7 +64,7 @@ def fail_on_rank_1(run_dir: Path, rank: int, writer: EventWriter) -> None:
     sys.exit(failure.report(ValueError("reward is NaN\nmore"), run_dir))
 
 
-MODES = {"finish": finish, "train": train, "hang": hang, "fail_on_rank_1": fail_on_rank_1}
+MODES = {"finish": finish, "train": train, "hang": hang, "fail_on_rank_1": fail_on_rank_1, "freeze": freeze}
 
 if __name__ == "__main__":
     main()
