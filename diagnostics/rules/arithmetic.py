@@ -90,9 +90,7 @@ def _engines(job: Job) -> str:
         return ""
     if job.colocated and job.engine_tp and job.ranks % job.engine_tp == 0:
         number = job.ranks // job.engine_tp
-        return (
-            f", and sample on the same GPUs with {number} {_s('engine', number)}{f' of {tp}' if tp else ''}"
-        )
+        return f", and sample on the same GPUs with {number} {_s('engine', number)}{tp}"
     if job.engine_ranks:
         number = job.engine_ranks // max(1, job.engine_tp)
         own = f"{job.engine_ranks} GPUs of their own"

@@ -2,7 +2,7 @@
 
 import re
 
-HIDDEN = "(hidden)"
+HIDDEN = "<hidden>"
 _NAME = re.compile(
     r"secret|(^|[_.])token$|api_?key|access_?key|password|passwd|credential|wandb[._]key|use_wandb", re.I
 )

@@ -1,0 +1,107 @@
+"""`rft check`: what is wrong with a configuration, ours or another trainer's, before a GPU is touched."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from diagnostics.hardware import detect
+from diagnostics.places import described_place, detected_place
+from diagnostics.rules.checking import check as checked
+from diagnostics.rules.detect import NAMES
+from diagnostics.rules.foreign import Foreign, Framework
+from diagnostics.rules.read import open_source, read
+from engine.findings import EXIT_BAD_INPUT, EXIT_OK, Finding, FindingsError, Fix
+from engine.footprint.job import Place
+from rftui.cli.check_own import check_own
+from rftui.cli.checked import Report, show
+from rftui.cli.options import AsJson
+from rftui.runs.rundir import default_runs_dir
+
+app = typer.Typer(add_completion=False)
+
+Files = Annotated[
+    list[str], typer.Argument(metavar="FILE…", help="Launch scripts, YAML or Python files; - for stdin.")
+]
+
+
+@app.command()
+def check(
+    files: Files,
+    framework: Annotated[
+        str | None,
+        typer.Option("--framework", help=f"One of {', '.join(NAMES)}; default: as the file tells."),
+    ] = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", metavar="8xA100-80", help="The GPUs of one machine it is for.")
+    ] = None,
+    convert: Annotated[
+        Path | None, typer.Option("--convert", metavar="OUT.yaml", help="Write the equivalent rftui preset.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check configurations: batches, sizes, memory, options without effect, traps, variables.
+
+    Understood: rftui's YAML; launch scripts and YAML of LightRFT, OpenRLHF, verl, TRL and Trinity-RFT.
+    Nothing is executed. Exit code 2 for errors, 0 otherwise.
+    """
+    named = _framework(framework)
+    if gpus is not None:
+        described_place(gpus)  # a description that is wrong is told before any file is read
+    reports = [report for file in files for report in _reports(file, named, gpus, convert)]
+    if as_json:
+        print(msgspec.json.encode({"files": [report.as_values() for report in reports]}).decode())
+    else:
+        show(reports)
+    errors = any(finding.severity == "error" for report in reports for finding in report.findings)
+    raise typer.Exit(EXIT_BAD_INPUT if errors else EXIT_OK)
+
+
+def _reports(file: str, framework: Framework | None, gpus: str | None, convert: Path | None) -> list[Report]:
+    try:
+        if file != "-":
+            return _of_file(Path(file), framework, gpus)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "stdin"
+            path.write_text(sys.stdin.read(), encoding="utf-8")
+            return _of_file(path, framework, gpus)
+    except FindingsError as error:
+        return [Report(file, "", findings=error.findings)]
+
+
+def _of_file(path: Path, framework: Framework | None, gpus: str | None) -> list[Report]:
+    source = open_source(path, framework)
+    if source.framework == "rftui" and source.kind == "yaml":
+        return [check_own(path, gpus)]
+    return [_of_job(job, gpus) for job in read(source)]
+
+
+def _of_job(job: Foreign, gpus: str | None) -> Report:
+    found = checked(job, _place(job, gpus))
+    name = NAMES[job.framework]
+    return Report(job.path, name, job.program, found.arithmetic, found.memory, found.findings)
+
+
+def _place(job: Foreign, gpus: str | None) -> Place | None:
+    """The GPUs described; else this machine's, if it has any and a job of this size could run on them."""
+    if gpus is not None:
+        return described_place(gpus, job.nodes or 1)
+    hardware = detect(folder=default_runs_dir())
+    each = job.ranks // (job.nodes or 1) if job.ranks else 0
+    if not hardware.gpus or each > len(hardware.gpus) or (job.nodes or 1) > 1:
+        return None
+    return detected_place(hardware)[0]
+
+
+def _framework(given: str | None) -> Framework | None:
+    for name, title in NAMES.items():
+        if given is not None and given.lower() in (name, title.lower()):
+            return name
+    if given is None:
+        return None
+    cause = f"--framework {given}: this is none that is understood."
+    fix = Fix(f"use one of {', '.join(NAMES)}")
+    raise FindingsError([Finding("check.unknown-framework", "error", cause, fixes=(fix,))])
