@@ -22,6 +22,7 @@ OUT_OF_MEMORY: dict[str, RanOut] = {
     "host-oom-killed": "host",
 }
 """Causes for which the planner knows what would fit. An engine's share that is wrong has its own remedies."""
+TENTH = 0.1
 
 
 def examine(run: RunDir, lang: Lang = "en") -> Diagnosis:
@@ -56,7 +57,11 @@ def _typed(wanted: dict[str, Any], resolved: Resolved) -> Iterator[tuple[str, An
         if match is None:
             continue
         present = value_of(resolved.config, match.parameter.key)
-        value = _moved(present, text) if text in ("smaller", "larger") else _parsed(text, match.parameter)
+        value = (
+            _moved(present, text, match.parameter)
+            if text in ("smaller", "larger")
+            else _parsed(text, match.parameter)
+        )
         value, problem = check_value(value, match.parameter)
         if value is not None and problem is None and value != present:
             yield match.parameter.key, value
@@ -66,10 +71,13 @@ def _parsed(text: Any, parameter: Parameter) -> Any:
     return parse_text(text, parameter) if isinstance(text, str) else text
 
 
-def _moved(present: Any, direction: str) -> int | float | None:
-    """Half or twice a number; None where there is none to start from, or none left."""
+def _moved(present: Any, direction: str, parameter: Parameter) -> int | float | None:
+    """Half or twice a number, a share a tenth more or less; None where there is none to start from or left."""
     if isinstance(present, bool) or not isinstance(present, int | float):
         return None
+    if parameter.bounds.get("le") == 1:
+        share = round(present + (TENTH if direction == "larger" else -TENTH), 2)
+        return share if 0 < share < 1 else None
     if isinstance(present, int):
         return present * 2 if direction == "larger" else present // 2 or None
     return present * 2 if direction == "larger" else present / 2
