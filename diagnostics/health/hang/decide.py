@@ -42,7 +42,7 @@ def _goes_on(evidence: Evidence) -> Verdict | None:
 
 
 def _spot(place: Place | None) -> tuple[int, str, str] | None:
-    return place and (place.step, place.phase, place.state)
+    return (place.step, place.phase, place.state) if place else None
 
 
 def _stopped(evidence: Evidence) -> Verdict | None:
