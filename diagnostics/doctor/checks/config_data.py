@@ -78,14 +78,16 @@ def _reward_call(host: Host) -> Answer:
     name = reward.reward_fn or reward.reward_rule
     if not name:
         raise DoesNotApply("no rule and no function: cfg.settings")
-    ran = children.run(host, "reward", limit_s=START_S + REWARD_S)
+    ran = children.run(host, "reward", f"{REWARD_S:g}", limit_s=START_S + REWARD_S)
     seen = children.answer(ran)
-    if ran.code is None or (seen and seen.get("seconds", 0.0) > REWARD_S):
-        took = f"more than {REWARD_S:g}" if ran.code is None or seen is None else f"{seen['seconds']:.1f}"
+    if ran.code is None or "Timeout (" in ran.err:
+        where = tuple(line.strip() for line in ran.err.splitlines() if line.startswith("  File "))
         return Finding(
             id="cfg.reward.slow",
             severity="error",
-            cause=f"the reward {name} took {took} s for two short responses: every step would wait for it.",
+            cause=f"the reward {name} took more than {REWARD_S:g} s for two short responses: every step "
+            "would wait for it.",
+            evidence=where[:3],
             fixes=(
                 Fix("see where it waits: a server without a timeout, a model that it loads at every call"),
                 Fix("try it by itself", command=f"rft reward test --data FILE.jsonl {_flags(reward)}"),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -66,26 +67,36 @@ def _versions(host: Host) -> Answer:
 def _violations(parent: Distribution, installed: Installed) -> Iterator[Finding]:
     """What a package asks for and does not get."""
     missing = []
-    for line in parent.requires:
-        wanted = _applying(line)
-        if wanted is None:
-            continue
-        there = installed.get(canonicalize_name(wanted.name))
-        if there is None:
-            missing.append(wanted)
-        elif not wanted.specifier.contains(there[0].version, prereleases=True):
-            yield _wrong(parent, wanted, there[0])
+    for wanted in _requirements(parent):
+        there = _there(wanted, installed)
+        fits = there is not None and wanted.specifier.contains(there.version, prereleases=True)
+        if _holds(wanted):
+            if there is None:
+                missing.append(wanted)
+            elif not fits:
+                yield _wrong(parent, wanted, there)
+        elif there is not None and not fits and _holds(wanted, extra=canonicalize_name(wanted.name)):
+            yield _not_together(parent, wanted, there)
     if missing:
         yield _missing(parent, missing)
 
 
-def _applying(line: str) -> Requirement | None:
-    """A requirement that holds here, without extras; None for others."""
-    try:
-        wanted = Requirement(line)
-    except InvalidRequirement:
-        return None
-    return wanted if wanted.marker is None or wanted.marker.evaluate({"extra": ""}) else None
+def _requirements(parent: Distribution) -> Iterator[Requirement]:
+    for line in parent.requires:
+        with suppress(InvalidRequirement):
+            yield Requirement(line)
+
+
+def _holds(wanted: Requirement, extra: str = "") -> bool:
+    """Whether a requirement holds on this system, without extras or with one."""
+    return wanted.marker is None or wanted.marker.evaluate({"extra": extra})
+
+
+def _there(wanted: Requirement, installed: Installed) -> Distribution | None:
+    """The installed package, by its name or that of its build without CUDA."""
+    name = canonicalize_name(wanted.name)
+    found = installed.get(name) or installed.get(f"{name}-cpu")
+    return found[0] if found else None
 
 
 def _wrong(parent: Distribution, wanted: Requirement, there: Distribution) -> Finding:
@@ -104,6 +115,18 @@ def _wrong(parent: Distribution, wanted: Requirement, there: Distribution) -> Fi
                 command=f"pip install --upgrade {parent.name} '{there.name}=={there.version}'",
             ),
         ),
+    )
+
+
+def _not_together(parent: Distribution, wanted: Requirement, there: Distribution) -> Finding:
+    """An extra that is called like a package states the versions with which the two work together."""
+    asked = f"{wanted.name}{wanted.specifier}"
+    return Finding(
+        id="py.versions.together",
+        severity="info",
+        cause=f"{parent.name} {parent.version} works with {asked}, but {there.name} {there.version} is "
+        "installed: it matters where the two are used together.",
+        fixes=(Fix("install what works with it", command=f"pip install '{asked}'"),),
     )
 
 

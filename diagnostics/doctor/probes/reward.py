@@ -1,11 +1,14 @@
-"""What the run's reward gives for one sample: `python -m diagnostics.doctor.probes.reward`, one JSON object.
+"""What the run's reward gives for one sample: `python -m diagnostics.doctor.probes.reward SECONDS`.
 
 The configuration is in the variable RFTUI_DOCTOR_CONFIG. The first row of the data is answered twice: with
-its own label, and with nothing to the point.
+its own label, and with nothing to the point. Prints one JSON object; after SECONDS it ends, and tells
+where it was on standard error.
 """
 
+import faulthandler
 import json
 import os
+import sys
 import time
 from typing import Any
 
@@ -25,10 +28,13 @@ def look() -> dict[str, Any]:
         label = row.get(config.data.label_key)
         reference = row.get(config.data.reference_key) if config.data.reference_key else None
         prompt = str(row.get(config.data.input_key))
+        faulthandler.dump_traceback_later(float(sys.argv[1]), exit=True)
         started = time.perf_counter()
         scores = scorer.score([str(label), "I do not know."], [label] * 2, [prompt] * 2, [reference] * 2)
     except FindingsError as error:
         return {"findings": msgspec.to_builtins(error.findings)}
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     return {"findings": [], "total": scores.total, "seconds": time.perf_counter() - started}
 
 

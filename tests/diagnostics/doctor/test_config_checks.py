@@ -307,15 +307,15 @@ def test_prompts_longer_than_the_limit(recorded: Callable[..., Recorded]):
 
 
 def reward(recorded: Recorded, ran: Ran) -> Result:
-    return judge(CHECKS, "cfg.reward.call", recorded.but(runs={f"{PROBE}reward": ran}))
+    return judge(CHECKS, "cfg.reward.call", recorded.but(runs={f"{PROBE}reward 10": ran}))
 
 
 def test_a_reward_that_gives_no_numbers(recorded: Callable[..., Recorded]):
     run = recorded({"reward": {"reward_fn": "score.py:score"}})
     assert reward(run, answered(findings=[], total=[1.0, 0.0], seconds=0.1)).status == "ok"
     assert_found(reward(run, Ran(None)), "error", "took more than 10 s", "rft reward test")
-    slow = answered(findings=[], total=[1.0, 0.0], seconds=12.5)
-    assert_found(reward(run, slow), "error", "took 12.5 s")
+    stack = 'Timeout (0:00:10)!\nThread 0x1 (most recent call first):\n  File "mine.py", line 3 in score\n'
+    assert_found(reward(run, Ran(1, "", stack)), "error", "more than 10 s", "line 3 in score")
     assert_found(reward(run, Ran(-9)), "error", "was ended by signal 9")
     raised = {"id": "reward.fn-raised", "severity": "error", "cause": "it raised KeyError: 'x'."}
     assert_found(reward(run, answered(findings=[raised])), "error", "KeyError", "rft doctor --deep")
@@ -343,6 +343,17 @@ def test_a_reward_function_is_called_in_a_child_process(body: str, status: str, 
     result = here("cfg.reward.call", config, tmp_path)
     assert result.status == status, result
     assert said in result.said + "".join(finding.cause for finding in result.findings)
+
+
+def test_a_reward_that_waits_is_ended_and_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config_data, "REWARD_S", 0.5)
+    (tmp_path / "mine.py").write_text("import time\ndef score(responses, labels):\n    time.sleep(60)\n")
+    config = RunConfig.model_validate(
+        {"data": {"prompt_data": "toy:sort"}, "reward": {"reward_fn": f"{tmp_path}/mine.py:score"}}
+    )
+    result = here("cfg.reward.call", config, tmp_path)
+    assert_found(result, "error", "took more than 0.5 s", f'File "{tmp_path}/mine.py", line 3 in score')
+    assert result.seconds < 10
 
 
 def test_prompts_are_tokenized_in_a_child_process(tmp_path: Path):

@@ -1,10 +1,18 @@
 """Every check of the network on a good and on a bad recorded host."""
 
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
 import pytest
 
+from diagnostics.doctor.checks import children
 from diagnostics.doctor.checks.network import CHECKS
 from diagnostics.doctor.host import Interface
 from diagnostics.doctor.recorded import Recorded
+from diagnostics.doctor.this_host import ThisHost
 from tests.diagnostics.doctor.judged import MACHINE, answered, assert_found, hardware, judge
 
 PORT = "/sys/class/infiniband/mlx5_{}/ports/1"
@@ -185,6 +193,38 @@ def test_no_proxy_and_no_named_interface_are_fine():
 def test_names_of_interfaces_are_read_as_nccl_reads_them(value: str, status: str):
     recorded = MACHINE.but(environ={"NCCL_SOCKET_IFNAME": value}, interfaces=INTERFACES)
     assert judge(CHECKS, "net.ifname", recorded).status == status
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers like the hub."""
+
+    ANSWERS: ClassVar = {"gated": (403, "GatedRepo"), "gone": (404, "RepoNotFound")}
+
+    def do_HEAD(self) -> None:
+        name = self.path.split("/")[2]
+        status, code = self.ANSWERS.get(name, (200, ""))
+        self.send_response(status)
+        for header, value in (("X-Error-Code", code), ("ETag", '"a"'), ("X-Repo-Commit", "c" * 40)):
+            self.send_header(header, value)
+        self.send_header("Content-Length", "10")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Says nothing."""
+
+
+def test_the_hub_is_asked_in_a_child_process(tmp_path: Path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    there = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}
+    gone = {**there, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    asked = [("fine", there), ("gated", there), ("gone", there), ("fine", gone)]
+    answers = [
+        children.ask(ThisHost(tmp_path, environ=environ), "hub", "model", f"org/{name}", limit_s=30)["state"]
+        for name, environ in asked
+    ]
+    server.shutdown()
+    assert answers == ["there", "gated", "unknown", "unreachable"]
 
 
 def test_what_does_not_apply_is_no_pass():

