@@ -11,72 +11,39 @@ EXIT = "exit"
 DONE = "done"
 
 _NAME = r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Timeout|Exit|Interrupt|Assert)"
-EXCEPTION_LINE = re.compile(
-    rf"^(?:E +)?(?P<type>{_NAME}|Exception|AssertionError|StopIteration)(?:: (?P<message>.*)|:?$)"
+_EXCEPTION = rf"^(?:E +)?(?:{_NAME}|Exception|StopIteration)(?:: .*|:?$)"
+_FATAL = (
+    r"^(?:Traceback \(most recent call last\)|Fatal Python error|Segmentation fault|Bus error|Aborted|"
+    r"terminate called|Killed$|Illegal instruction|.*\(core dumped\)|\*\*\* Process received signal|panic: |"
+    r"thread '.*' panicked)"
 )
+_LEVELLED = r"(?:^|[\[\s|])(?:ERROR|FATAL|CRITICAL)(?:[\]\s:|]|$)|^\[?[EF]\d{3,4} |^\[?E [\w.]+:\d+\]"
+_DONE = r"100%\|[^|]*\| (?P<n>\d+)/(?P=n) \[|Final validation metrics|train_runtime|Training completed"
 
-_FATAL = re.compile(
-    r"^(?:Fatal Python error|Segmentation fault|Bus error|Aborted|terminate called|Killed$|"
-    r"Illegal instruction|.*\(core dumped\)|\*\*\* Process received signal|panic: |thread '.*' panicked)"
-)
-_LEVELLED = re.compile(
-    r"(?:^|[\[\s|])(?:ERROR|FATAL|CRITICAL)(?:[\]\s:|]|$)|^\[?[EF]\d{3,4} |^\[?E [\w.]+:\d+\]"
-)
+
+def _probe(name: str, literals: str, pattern: str) -> Probe:
+    return Probe("builtin", name, tuple(literals.split("|")), pattern)
+
 
 PROBES = (
-    Probe("builtin", EXCEPTION, ("Error", "Exception", "Failure", "Timeout"), EXCEPTION_LINE),
-    Probe(
-        "builtin",
+    _probe(EXCEPTION, "Error|Exception|Failure|Timeout|StopIteration|Interrupt|SystemExit", _EXCEPTION),
+    _probe(
         ERROR,
-        (
-            "ERROR",
-            "FATAL",
-            "CRITICAL",
-            "Fatal Python",
-            "Segmentation",
-            "Bus error",
-            "Aborted",
-            "terminate called",
-            "Killed",
-            "Illegal inst",
-            "core dumped",
-            "Process received",
-            "panicked",
-            "panic: ",
-        ),
-        re.compile(f"{_FATAL.pattern}|{_LEVELLED.pattern}"),
+        "ERROR|FATAL|CRITICAL|Traceback (most recent|Fatal Python|Segmentation|Bus error|Aborted|"
+        "terminate called|Killed|Illegal inst|core dumped|Process received|panicked|panic: ",
+        f"{_FATAL}|{_LEVELLED}",
     ),
-    Probe(
-        "builtin",
+    _probe(
         WATCHDOG,
-        ("WorkNCCL(", "last completed", "Watchdog caught", "OpType=", "collective operation timeout"),
-        re.compile(r"SeqNum=\d+|last completed|collective operation timeout"),
+        "SeqNum=|last completed|collective operation timeout",
+        r"SeqNum=\d+|last completed|collective operation timeout",
     ),
-    Probe(
-        "builtin",
+    _probe(
         EXIT,
-        (
-            "return code",
-            "exitcode",
-            "exit code",
-            "Exit code",
-            "exited with",
-            "exit status",
-            "Signal ",
-            "signal ",
-        ),
-        re.compile(r"(?:return code|exit ?code|exited with|exit status|[Ss]ignal)\D{0,12}-?\d+", re.I),
+        "return code|exitcode|exit code|Exit code|exited with|exit status|Signal |signal ",
+        r"(?i)(?:return code|exit ?code|exited with|exit status|signal)\D{0,12}-?\d+",
     ),
-    Probe(
-        "builtin",
-        DONE,
-        ("100%|", "Final validation metrics", "train_runtime", "Training completed", "Training finished"),
-        re.compile(
-            r"100%\|[^|]*\| (?P<n>\d+)/(?P=n) \[|Final validation metrics|'?train_runtime|"
-            r"Training (?:completed|finished)",
-            re.I,
-        ),
-    ),
+    Probe("builtin", DONE, ("100%|", "Final validation", "train_runtime", "Training completed"), _DONE),
 )
 
 PROGRESS = tuple(
@@ -84,4 +51,4 @@ PROGRESS = tuple(
     for text in (b"it/s]", b"s/it]", b"step", b"Step", b"'loss'", b"teration", b"tokens/s", b"throughput")
 )
 """In folded text: a line of a run that gets on."""
-NOT_PROGRESS = re.compile(rb'Error|Exception|Tracback|Fil"|[Ll]oading|Fatal|FATAL|ERROR')
+NOT_PROGRESS = re.compile(rb'Error|Excption|Tracback|Fil"|[Ll]oading|Fatal|FATAL|ERROR')

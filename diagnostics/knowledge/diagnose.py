@@ -1,5 +1,6 @@
 """Diagnosis of a PATH: a log, a folder of logs or flight-recorder dumps, a run directory, standard input."""
 
+import functools
 from pathlib import Path
 
 from diagnostics.knowledge import decide as deciding
@@ -30,7 +31,7 @@ def diagnose(path: str, lang: Lang = "en", known: Knowledge | None = None) -> Di
 def _of_logs(path: str, dumps: set[Path], lang: Lang, known: Knowledge) -> Diagnosis:
     found, notes, errors = rundir.sources_of(path)
     found = [source for source in found if Path(source.name) not in dumps]
-    scanner = Scanner(probes(known))
+    scanner = _scanner() if known is knowledge() else Scanner(probes(known))
     scanned = [scanner.scan(source, index) for index, source in enumerate(found)]
     notes += [part.note for part in scanned if part.note]
     if not dumps and not any(not part.note for part in scanned):
@@ -39,6 +40,9 @@ def _of_logs(path: str, dumps: set[Path], lang: Lang, known: Knowledge) -> Diagn
         notes.append(f"{path} is empty: nothing was written before it failed, or another file holds the log")
     log = Log(scanned, [source.t for source in found])
     verdicts = deciding.decide(log)
+    if verdicts and (status := rundir.ended_well(path)):
+        notes.append(f"the run is {status}: what its logs tell of failures, it survived")
+        verdicts = []
     findings = tuple(_diagnosed(verdict, log, known, lang) for verdict in verdicts)
     return Diagnosis(
         path=path,
@@ -47,6 +51,11 @@ def _of_logs(path: str, dumps: set[Path], lang: Lang, known: Knowledge) -> Diagn
         lines=sum(part.lines for part in scanned),
         bytes=sum(part.bytes for part in scanned),
     )
+
+
+@functools.cache
+def _scanner() -> Scanner:
+    return Scanner(probes(knowledge()))
 
 
 def probes(known: Knowledge) -> list[Probe]:

@@ -117,7 +117,7 @@ class Log:
 
 
 def comes_before(first: tuple[float, int, int], second: tuple[float, int, int]) -> bool:
-    """Whether one incident came before another, by their orders; also where times of two files do not tell."""
+    """Whether one incident came before another; also where the times of two files do not tell."""
     if first[1] != second[1] and _YEAR in (first[0], second[0]):
         return True
     return first < second
@@ -176,6 +176,16 @@ def trace_of(hit: Hit) -> list[str]:
     return [line.text for line in hit.block[start : hit.at + 1 + _NEAR_AFTER]]
 
 
+def _is_unraisable(hit: Hit) -> bool:
+    """Whether Python only printed an exception, from a `__del__` or at exit, and went on."""
+    for line in reversed(hit.block[max(0, hit.at - _GAP) : hit.at]):
+        if "Exception ignored in" in line.text:
+            return True
+        if _HEADER not in line.text and not _FRAME.match(line.text) and not indent(line.text):
+            return False
+    return False
+
+
 def _says_caught(hit: Hit) -> bool:
     near = hit.block[max(0, hit.at - _NEAR_BEFORE) : hit.at + _NEAR_AFTER + 1]
     return any(_CAUGHT.search(line.text) for line in near if not _CODE.match(line.text))
@@ -186,7 +196,10 @@ def exceptions(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
     hits = [
         hit
         for hit in log.builtin_hits(builtin.EXCEPTION)
-        if (hit.source, hit.line.number) not in known and not in_code(hit) and not log.outlived(hit)
+        if (hit.source, hit.line.number) not in known
+        and not in_code(hit)
+        and not _is_unraisable(hit)
+        and not log.outlived(hit)
     ]
     return sorted(hits, key=log.order)
 
@@ -198,6 +211,7 @@ def errors(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
         for hit in log.builtin_hits(builtin.ERROR)
         if (hit.source, hit.line.number) not in known
         and not in_code(hit)
+        and not _is_unraisable(hit)
         and log.progress_after(hit, same=False) < _PROGRESS_MARKED
     ]
     return sorted(hits, key=log.order)

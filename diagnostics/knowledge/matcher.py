@@ -4,6 +4,7 @@ Folding takes digits, blanks, punctuation and colour codes out, so that lines wh
 become equal, and every literal needs to be looked for once per kind of line.
 """
 
+import functools
 import importlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,17 +40,25 @@ class Probe:
     kind: Kind
     name: str
     literals: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pattern: str
     raw: bool = False
     signature: Signature | None = None
-    several_lines: bool = False
-    """The pattern holds a newline: it sees the lines of the same process that follow, too."""
+
+    @functools.cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """Compiled when a line has the literal, for few do."""
+        return re.compile(self.pattern)
+
+    @functools.cached_property
+    def several_lines(self) -> bool:
+        """Whether the pattern holds a newline: it sees the lines of the same process that follow, too."""
+        return "\\n" in self.pattern or "\n" in self.pattern
 
     def search(self, line: Line) -> re.Match[str] | None:
         """Where the pattern is found, in what the line says or in the whole line."""
         for text in (line.text, line.full):
             for window in self._windows(text):
-                if found := self.pattern.search(window):
+                if found := self.compiled.search(window):
                     return found if self._is_evidence(window, found) else None
         return None
 
@@ -75,21 +84,19 @@ class Probe:
 
 def signature_probe(signature: Signature) -> Probe:
     """The probe of a signature."""
-    pattern = signature.pattern or re.escape(signature.literal)
     return Probe(
         kind="signature",
         name=signature.id,
         literals=(signature.literal,),
-        pattern=re.compile(pattern),
+        pattern=signature.pattern or re.escape(signature.literal),
         raw=signature.raw,
         signature=signature,
-        several_lines="\\n" in pattern or "\n" in pattern,
     )
 
 
 def context_probe(nearby: Nearby) -> Probe:
     """The probe of what another line of the process or of the log must say; ValueError without a literal."""
-    return Probe("context", nearby.pattern, literals_of(nearby.pattern), re.compile(nearby.pattern))
+    return Probe("context", nearby.pattern, literals_of(nearby.pattern), nearby.pattern)
 
 
 def matches(signature: Signature, text: str) -> re.Match[str] | None:

@@ -1,5 +1,6 @@
 """A run directory as a source of logs: what its ranks printed, and what each wrote about its own end."""
 
+import contextlib
 import io
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def sources_of(path: str) -> tuple[list[Source], list[str], list[RankError]]:
         log.t = times.get(log.rank)
     told = [_source(folder, error) for error in errors if error.traceback.strip()]
     return [*told, *logs], [*notes, *more], errors
+
+
+def ended_well(path: str) -> str:
+    """The status of a run that did not fail; empty for others, and for what is no run."""
+    with contextlib.suppress(OSError, ValueError):
+        status = str(msgspec.json.decode((Path(path) / "run.json").read_bytes(), type=_Run).status)
+        return status if status in ("finished", "stopped") else ""
+    return ""
+
+
+class _Run(msgspec.Struct):
+    """What is read of `run.json`, of any version."""
+
+    status: str = ""
 
 
 def _errors(folder: Path, notes: list[str]) -> list[RankError]:
