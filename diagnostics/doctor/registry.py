@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from diagnostics.doctor.check import Check
 
 MODULES = (
-    *("gpu", "gpu_health", "gpu_joins", "driver", "memory", "machine", "storage"),
+    *("gpu", "gpu_kind", "gpu_health", "gpu_joins", "driver", "memory", "machine", "storage"),
     *("network", "software", "software_deep", "environment"),
     *("config_batch", "config_model", "config_memory", "config_data", "active"),
 )

@@ -113,8 +113,10 @@ def _verdict(results: Sequence[Result]) -> Text:
     counted = counts(results)
     ran = len(results) - counted["not-applicable"]
     wrong = [_number(counted[status], WORDS[status]) for status in WORDS if counted[status]]
-    words = f"{', '.join(wrong)} in {_number(ran, 'check')}" if wrong else f"all {ran} checks are fine"
-    aside = f" ({counted['not-applicable']} more do not apply here)" if counted["not-applicable"] else ""
+    fine = {0: "nothing was checked", 1: "the one check is fine"}.get(ran, f"all {ran} checks are fine")
+    words = f"{', '.join(wrong)} in {_number(ran, 'check')}" if wrong else fine
+    others = counted["not-applicable"]
+    aside = f" ({others} more do{'es' * (others == 1)} not apply here)" if others else ""
     style = next((MARKS[status][1] for status in WORDS if counted[status]), "green")
     return Text.assemble((words, style), aside)
 

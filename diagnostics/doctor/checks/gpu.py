@@ -1,4 +1,4 @@
-"""Whether there are GPUs, and whether a run can have them: driver, number, kind, memory, MIG."""
+"""Whether there are GPUs, and whether a run can have them: number, driver, who else uses them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,7 +6,7 @@ import msgspec
 
 from diagnostics import preflight
 from diagnostics.doctor.check import Answer, CannotCheck, Check, Ok
-from diagnostics.doctor.checks import children, run_facts
+from diagnostics.doctor.checks import run_facts
 from diagnostics.doctor.host import Host
 from diagnostics.gpu_facts import GpuFacts
 from diagnostics.place_warnings import gpu_names, held, holders, only_visible
@@ -16,11 +16,9 @@ from engine.footprint.predict import predict
 
 LOOK_S = 8.0
 """Limit of checks that look at GPUs: one that hangs is given up by the reading itself after 5 s."""
-KERNELS_S = 60.0
 NVIDIA, DISPLAYS = "0x10de", ("0x0300", "0x0302")
 """PCI vendor, and classes of display and 3D controllers."""
 DRIVER_VERSION = "/proc/driver/nvidia/version"
-AMPERE, ADA = (8, 0), (8, 9)
 
 
 def wanted(host: Host) -> tuple[GpuFacts, ...]:
@@ -38,7 +36,7 @@ def _present(host: Host) -> Answer:
             host.config.parallel.dist_backend if host.config else None,
             run_facts.torch_version(host),
         )
-        return tuple(found) or Ok(_in_words(hardware.gpus))
+        return tuple(found) or Ok(in_words(hardware.gpus))
     if hardware.installed > len(hardware.unreachable):
         hidden = host.environ.get("CUDA_VISIBLE_DEVICES")
         shown = f": CUDA_VISIBLE_DEVICES={hidden}" if hidden is not None else ""
@@ -56,7 +54,8 @@ def _present(host: Host) -> Answer:
     return _none(host)
 
 
-def _in_words(gpus: Sequence[GpuFacts]) -> str:
+def in_words(gpus: Sequence[GpuFacts]) -> str:
+    """ "8 × NVIDIA H100 80GB HBM3"."""
     names = [gpu.name for gpu in gpus]
     return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
 
@@ -104,7 +103,7 @@ def _none(host: Host) -> Finding:
 def _nvml(host: Host) -> Answer:
     hardware = host.hardware
     if not hardware.problems:
-        return Ok(f"driver {hardware.driver}, CUDA {hardware.cuda}" if hardware.driver else "no driver")
+        return Ok(f"driver {hardware.driver}, CUDA {hardware.cuda}")
     loaded = host.read(DRIVER_VERSION)
     return tuple(
         _broken(problem, loaded) if problem.id == "hardware.nvml-broken" else problem
@@ -132,10 +131,9 @@ def _broken(problem: Finding, loaded: str | None) -> Finding:
 
 def _busy(host: Host) -> Answer:
     gpus = wanted(host)
-    taken = [gpu for gpu in gpus if held(gpu) or gpu.processes]
-    told = all(gpu.processes is not None or gpu.memory_used is not None for gpu in gpus)
-    if not told:
+    if any(gpu.processes is None and gpu.memory_used is None for gpu in gpus):
         raise CannotCheck("the driver does not tell who uses the GPUs")
+    taken = [gpu for gpu in gpus if held(gpu) or gpu.processes]
     if not taken:
         free = min((gpu.memory_free for gpu in gpus if gpu.memory_free is not None), default=None)
         room = f", {free / GIB:.1f} GiB free on each at least" if free is not None else ""
@@ -143,28 +141,23 @@ def _busy(host: Host) -> Answer:
     least = min(taken, key=lambda gpu: gpu.memory_free or 0)
     free, need = least.memory_free or 0, _need(host)
     cause = f"others hold memory of {gpu_names(taken)}: {free / GIB:.1f} GiB are free on GPU {least.index}"
-    cause += f", and the run needs {need / GIB:.1f} GiB." if need else "."
-    others = [gpu for gpu in host.hardware.gpus if gpu not in taken]
-    pids = sorted({process.pid for gpu in taken for process in gpu.processes or ()})
-    fixes = (
-        [Fix("look at what holds it, and end it if it is yours", command=f"ps -fp {_joined(pids)}")]
-        if pids
-        else []
-    )
-    if others:
-        fixes.append(only_visible("use other cards", others))
-    fixes.append(Fix("or wait until it has ended"))
     return Finding(
         id="gpu.busy",
         severity="error" if need and need > free else "warning",
-        cause=cause,
+        cause=cause + (f", and the run needs {need / GIB:.1f} GiB." if need else "."),
         evidence=tuple(line for gpu in taken for line in holders(gpu)),
-        fixes=tuple(fixes),
+        fixes=tuple(_instead(taken, [gpu for gpu in host.hardware.gpus if gpu not in taken])),
     )
 
 
-def _joined(pids: Sequence[int]) -> str:
-    return ",".join(map(str, pids))
+def _instead(taken: Sequence[GpuFacts], others: Sequence[GpuFacts]) -> Iterator[Fix]:
+    """A process without a user is one of another container, which cannot be looked at."""
+    pids = sorted({str(p.pid) for gpu in taken for p in gpu.processes or () if p.user != "?"})
+    if pids:
+        yield Fix("look at what holds it, and end it if it is yours", command=f"ps -fp {','.join(pids)}")
+    if others:
+        yield only_visible("use other cards", others)
+    yield Fix("or wait until it has ended")
 
 
 def _need(host: Host) -> int | None:
@@ -177,133 +170,6 @@ def _need(host: Host) -> int | None:
         return None
 
 
-def _mixed(host: Host) -> Answer:
-    gpus = wanted(host)
-    kinds = {(gpu.name, gpu.memory_total) for gpu in gpus}
-    if len(kinds) < 2:
-        return Ok(f"all alike: {gpus[0].name}" if len(gpus) > 1 else f"one {gpus[0].name}")
-    names = [gpu.name for gpu in gpus]
-    most = max(names, key=names.count)
-    alike = [gpu for gpu in gpus if gpu.name == most]
-    return Finding(
-        id="gpu.mixed",
-        severity="warning",
-        cause="the GPUs are not alike: every step waits for the slowest, and all must fit the smallest.",
-        evidence=tuple(f"GPU {gpu.index}: {gpu.name}, {gpu.memory_total / GIB:.1f} GiB" for gpu in gpus),
-        fixes=(only_visible(f"use the {len(alike)} {most} only", alike),),
-    )
-
-
-def _arch(host: Host) -> Answer:
-    gpus = [gpu for gpu in wanted(host) if gpu.capability]
-    if not gpus:
-        raise CannotCheck("the driver does not tell the GPUs' compute capability")
-    oldest = min(gpus, key=lambda gpu: gpu.capability or (0, 0))
-    capability = oldest.capability or (0, 0)
-    findings = tuple(_too_old(host, oldest, capability))
-    return findings or Ok(f"compute capability {_dotted(capability)}")
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"
-
-
-def _too_old(host: Host, gpu: GpuFacts, capability: tuple[int, int]) -> Iterator[Finding]:
-    config = host.config
-    named = f"GPU {gpu.index} ({gpu.name}) has compute capability {_dotted(capability)}"
-    if capability < AMPERE and (config is None or config.model.bf16):
-        yield Finding(
-            id="gpu.arch",
-            severity="error" if config else "warning",
-            cause=f"{named}: bfloat16 needs 8.0.",
-            fixes=(Fix("train in float32", set={"model.bf16": False}), Fix("use newer cards")),
-            param="model.bf16" if config else "",
-        )
-    if config and config.model.flash_attn and capability < AMPERE:
-        yield Finding(
-            id="gpu.arch.flash-attn",
-            severity="error",
-            cause=f"{named}: flash-attention 2 needs 8.0.",
-            fixes=(Fix("use torch's own attention", set={"model.flash_attn": False}),),
-            param="model.flash_attn",
-        )
-    if config and config.rollout.engine_quantization == "fp8" and capability < ADA:
-        yield Finding(
-            id="gpu.arch.fp8",
-            severity="error",
-            cause=f"{named}: the engine's fp8 needs 8.9 (Ada or Hopper).",
-            fixes=(Fix("leave the engine's weights as they are", set={"rollout.engine_quantization": None}),),
-            param="rollout.engine_quantization",
-        )
-
-
-def _kernels(host: Host) -> Answer:
-    """Whether torch's build has code for these GPUs; a child imports it, as the list is in the library."""
-    answer = children.ask(host, "kernels", limit_s=KERNELS_S)
-    built, version = tuple(answer["architectures"]), answer["torch"]
-    if not built:
-        return Finding(
-            id="gpu.kernels",
-            severity="error",
-            cause=f"torch {version} is built without CUDA, so it has no code for these GPUs.",
-            fixes=(Fix("install a build with CUDA", command="pip install --force-reinstall torch"),),
-        )
-    without = [gpu for gpu in wanted(host) if gpu.capability and not has_code(gpu.capability, built)]
-    if not without:
-        return Ok(f"torch {version} has code for {_in_words(wanted(host))}")
-    capability = _dotted(without[0].capability or (0, 0))
-    return Finding(
-        id="gpu.kernels",
-        severity="error",
-        cause=f"torch {version} has no code for {gpu_names(without)} ({without[0].name}, compute capability "
-        f"{capability}): its first kernel fails with “no kernel image is available”.",
-        evidence=(f"built for {', '.join(built)}",),
-        fixes=(
-            Fix("install a build for another CUDA version, which older or newer cards need"),
-            Fix("use other cards"),
-        ),
-    )
-
-
-def has_code(capability: tuple[int, int], built: Sequence[str]) -> bool:
-    """Machine code runs on the same major version from its minor on, PTX (`compute_90`) on all later ones."""
-    for name in built:
-        kind, _, digits = name.rstrip("af").partition("_")
-        if not digits.isdecimal():
-            continue
-        code = (int(digits[:-1]), int(digits[-1]))
-        exact = name[-1] == "a"
-        if kind == "sm" and (
-            capability == code if exact else capability[0] == code[0] and capability >= code
-        ):
-            return True
-        if kind == "compute" and not exact and capability >= code:
-            return True
-    return False
-
-
-def _mig(host: Host) -> Answer:
-    gpus = wanted(host)
-    parts = [gpu for gpu in gpus if gpu.slice_of]
-    if not parts:
-        return Ok("no MIG slices")
-    several = run_facts.ranks(host) > 1
-    cause = f"GPU {parts[0].index} is in MIG mode, and a process sees one slice of it: {parts[0].name}, "
-    cause += f"{parts[0].memory_total / GIB:.1f} GiB. There is neither P2P nor NCCL between slices."
-    edit = Fix("use one rank", set={"parallel.nproc": 1})
-    return Finding(
-        id="gpu.mig",
-        severity="error" if several else "warning",
-        cause=cause + (f" {run_facts.ranks(host)} ranks cannot run on slices." if several else ""),
-        evidence=(f"slice {parts[0].uuid}",),
-        fixes=(
-            *([edit] if several else []),
-            Fix("have MIG mode turned off", command=f"sudo nvidia-smi -i {parts[0].index} -mig 0"),
-        ),
-        param="parallel.nproc" if several else "",
-    )
-
-
 CHECKS = (
     Check(
         "gpu.present",
@@ -313,10 +179,6 @@ CHECKS = (
         limit_s=LOOK_S,
         essential=True,
     ),
-    Check("gpu.nvml", "the driver answers, and so does every GPU", "fast", _nvml, limit_s=LOOK_S),
+    Check("gpu.nvml", "the driver answers, and so does every GPU", "fast", _nvml, ("nvidia",), LOOK_S),
     Check("gpu.busy", "nobody else uses the GPUs", "fast", _busy, ("gpus",), LOOK_S),
-    Check("gpu.mixed", "the GPUs are alike", "fast", _mixed, ("gpus",), LOOK_S),
-    Check("gpu.arch", "the GPUs are new enough for the number formats", "fast", _arch, ("gpus",), LOOK_S),
-    Check("gpu.kernels", "torch has code for these GPUs", "deep", _kernels, ("gpus", "torch"), KERNELS_S + 2),
-    Check("gpu.mig", "the GPUs are whole (MIG)", "fast", _mig, ("gpus",), LOOK_S),
 )

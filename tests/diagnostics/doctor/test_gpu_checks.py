@@ -5,7 +5,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from diagnostics.doctor.checks import driver, gpu, gpu_health, gpu_joins
+from diagnostics.doctor.check import Check
+from diagnostics.doctor.checks import driver, gpu, gpu_health, gpu_joins, gpu_kind
 from diagnostics.doctor.host import Distribution, Ran
 from diagnostics.doctor.recorded import Recorded
 from diagnostics.gpu_facts import GpuProcess
@@ -25,7 +26,7 @@ from tests.diagnostics.fake_nvml import (
     mixed_cards,
 )
 
-CHECKS = (*gpu.CHECKS, *gpu_health.CHECKS, *gpu_joins.CHECKS, *driver.CHECKS)
+CHECKS = (*gpu.CHECKS, *gpu_kind.CHECKS, *gpu_health.CHECKS, *gpu_joins.CHECKS, *driver.CHECKS)
 KERNELS = "/venv/bin/python -m diagnostics.doctor.probes.kernels"
 BUILT = answered(torch="2.8.0+cu128", architectures=["sm_80", "sm_90", "sm_100", "compute_120"])
 GOOD = EIGHT_H100.but(runs={KERNELS: BUILT})
@@ -123,6 +124,12 @@ BAD = [
             "ps -fp 4321",
             "CUDA_VISIBLE_DEVICES=0,1,3,4,5,6,7",
         ),
+    ),
+    (
+        "gpu.busy",
+        with_gpu(2, processes=(), memory_used=60 * GIB, memory_free=19 * GIB),
+        "warning",
+        ("GPU 2: 61,440 MiB by processes that are not visible from here", "or wait until it has ended"),
     ),
     (
         "gpu.mixed",
@@ -270,7 +277,7 @@ def test_every_check_has_a_bad_machine() -> None:
 @pytest.mark.parametrize(
     "check", [check for check in CHECKS if "gpus" in check.needs], ids=lambda check: check.id
 )
-def test_without_a_gpu_checks_of_gpus_do_not_apply(check: gpu.Check) -> None:
+def test_without_a_gpu_checks_of_gpus_do_not_apply(check: Check) -> None:
     result = judge(CHECKS, check.id, NO_GPU)
     assert (result.status, result.said) == ("not-applicable", "no GPU is visible")
 
@@ -351,11 +358,11 @@ def test_a_newer_cuda_by_forward_compatibility_is_fine() -> None:
 
 
 def test_code_for_a_newer_card_of_the_same_kind_does_not_run() -> None:
-    assert gpu.has_code((8, 9), ("sm_80",))
-    assert gpu.has_code((12, 0), ("sm_80", "compute_90"))
-    assert not gpu.has_code((8, 0), ("sm_86", "sm_90"))
-    assert not gpu.has_code((10, 0), ("sm_90a", "compute_90a"))
-    assert not gpu.has_code((12, 0), ("sm_90", "sm_100"))
+    assert gpu_kind.has_code((8, 9), ("sm_80",))
+    assert gpu_kind.has_code((12, 0), ("sm_80", "compute_90"))
+    assert not gpu_kind.has_code((8, 0), ("sm_86", "sm_90"))
+    assert not gpu_kind.has_code((10, 0), ("sm_90a", "compute_90a"))
+    assert not gpu_kind.has_code((12, 0), ("sm_90", "sm_100"))
 
 
 @pytest.mark.parametrize(
