@@ -72,7 +72,7 @@ def _parsed(text: Any, parameter: Parameter) -> Any:
 
 
 def _moved(present: Any, direction: str, parameter: Parameter) -> int | float | None:
-    """Half or twice a number, a share a tenth more or less; None where there is none to start from or left."""
+    """Half or twice a number, a share a tenth more or less; None where none is there, or left."""
     if isinstance(present, bool) or not isinstance(present, int | float):
         return None
     if parameter.bounds.get("le") == 1:

@@ -19,7 +19,8 @@ OOM = """\
 [rank0]:   File "/opt/venv/lib/python3.11/site-packages/torch/_tensor.py", line 648, in backward
 [rank0]:     torch.autograd.backward(
 [rank0]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 4.52 GiB. GPU 0 has a total \
-capacity of 79.11 GiB of which 2.10 GiB is free. Including non-PyTorch memory, this process has 77.00 GiB memory in use.
+capacity of 79.11 GiB of which 2.10 GiB is free. Including non-PyTorch memory, this process has 77.00 GiB \
+memory in use.
 """
 NOTHING = "step 1/3 reward 0.25\nstep 2/3 reward 0.5\n"
 
