@@ -29,6 +29,7 @@ _RENAMED = {
 }
 """Names that torch still reads, or has stopped to, and those it has now."""
 _STILL_READ = ("PYTORCH_CUDA_ALLOC_CONF", "TORCH_NCCL_TRACE_BUFFER_SIZE")
+_LOGINS = (("WANDB", "wandb login"), ("HF_", "hf auth login"), ("HUGGING", "hf auth login"))
 _OF_LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 _ELSEWHERE = ("NCCL_TIMEOUT", "NCCL_BACKEND", "RANK", "PYTHONPATH", "LD_PRELOAD")
 """Variables of the doctor's table that mean something else in a script."""
@@ -94,7 +95,11 @@ def _secret(foreign: Foreign, name: str, setting: Setting) -> Finding:
         (f"{Path(foreign.path).name} line {setting.line}: {name}={HIDDEN}",),
         (
             Fix("take it out, make a new key, and export it in the shell that starts the run"),
-            Fix("or keep it in the tool's own place", command="wandb login" if "WANDB" in name else ""),
+            *(
+                Fix("or log in once", command=command)
+                for prefix, command in _LOGINS
+                if name.startswith(prefix)
+            ),
         ),
         name,
     )

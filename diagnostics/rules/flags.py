@@ -10,19 +10,22 @@ from diagnostics.rules.secrets import hidden
 from diagnostics.rules.shell.values import Word
 from engine.findings import Finding, Fix
 
+_LONGEST = 60
+"""Characters of a word that are shown."""
+
 Kind = Literal["switch", "int", "float", "str"]
 
 
 class Flag(NamedTuple):
     """One option of a program. `sets`: the option that it stores to, where that is another one.
 
-    `count`: values that it takes; None: any number.
+    `values`: how many it takes; None: any number.
     """
 
     kind: Kind
     default: Any = None
     choices: tuple[str, ...] = ()
-    count: int | None = 1
+    values: int | None = 1
     sets: str = ""
     value: bool = True
     """What a switch stores."""
@@ -68,10 +71,14 @@ class _Reader:
         """Read the first option or stray word; the words that are left."""
         first, rest = words[0], words[1:]
         if not _is_option(first):
-            if not first.unknown:
-                self._problem(
-                    "stray-word", first, f"{first.text!r} belongs to no option: the launch stops there."
+            if first.unknown:
+                cause = (
+                    f"{_short(first.text)} may hold more options: what is missing here may be given there."
                 )
+                self._problem("more-options", first, cause, severity="info")
+            else:
+                cause = f"{_short(first.text)!r} belongs to no option: the launch stops there."
+                self._problem("stray-word", first, cause)
             return rest
         name, equals, inline = first.text.lstrip("-").partition("=")
         name = self._full_name(
@@ -89,7 +96,7 @@ class _Reader:
             self._set(flag.sets or name, flag.value, first)
             return rest
         given = [Word(inline, first.line, first.unknown, first.depends)] if equals else []
-        end = 0 if equals else _values_end(rest, flag.count)
+        end = 0 if equals else _values_end(rest, flag.values)
         self._store(name, flag, [*given, *rest[:end]], first)
         return rest[end:]
 
@@ -104,15 +111,15 @@ class _Reader:
         return longer[0]
 
     def _store(self, name: str, flag: Flag, given: list[Word], first: Word) -> None:
-        if flag.count is not None and len(given) != flag.count:
-            wanted = "a value" if flag.count == 1 else f"{flag.count} values"
+        if flag.values is not None and len(given) != flag.values:
+            wanted = "a value" if flag.values == 1 else f"{flag.values} values"
             got = "none" if not given else str(len(given))
             self._problem(
                 "value-missing", first, f"--{name} needs {wanted}, and has {got}: the launch stops there."
             )
             return
         values = [self._converted(name, flag, word) for word in given]
-        self._set(flag.sets or name, values[0] if flag.count == 1 else values, first)
+        self._set(flag.sets or name, values[0] if flag.values == 1 else values, first)
 
     def _converted(self, name: str, flag: Flag, word: Word) -> Any:
         if word.unknown:
@@ -151,8 +158,13 @@ class _Reader:
         fixes: tuple[Fix, ...] = (),
         param: str = "",
     ) -> None:
-        place = f"{self.path} line {word.line}: {word.text}"
+        place = f"{self.path} line {word.line}: {_short(word.text)}"
         self.problems.append(Finding(f"{self.id}.{kind}", severity, cause, (place,), fixes, param))
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 def _is_option(word: Word) -> bool:
@@ -175,9 +187,9 @@ def whole(default: int | None = None) -> Flag:
     return Flag("int", default)
 
 
-def real(default: float | None = None, count: int = 1) -> Flag:
+def real(default: float | None = None, values: int = 1) -> Flag:
     """`--name 0.5`."""
-    return Flag("float", default, count=count)
+    return Flag("float", default, values=values)
 
 
 def text(default: str | None = None, *choices: str) -> Flag:
@@ -187,4 +199,4 @@ def text(default: str | None = None, *choices: str) -> Flag:
 
 def texts(default: str | None = None) -> Flag:
     """`--name one two three`."""
-    return Flag("str", default, count=None)
+    return Flag("str", default, values=None)

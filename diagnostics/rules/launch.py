@@ -73,7 +73,8 @@ def launch_of(command: Command) -> Launch | None:
     """The program that a command runs in the end, None where it runs none that is understood as one."""
     words = list(command.argv)
     environ = dict(command.environ)
-    launcher, options = "", {}
+    launcher = ""
+    options: dict[str, Word] = {}
     while words:
         name = PurePosixPath(words[0].text).name
         if name == "env":

@@ -91,7 +91,7 @@ FLAGS: dict[str, Flag] = {
     "actor_learning_rate": real(1e-6),
     "critic_learning_rate": real(9e-6),
     "lr_warmup_ratio": real(0.03),
-    "adam_betas": real(count=2),
+    "adam_betas": real(values=2),
     "l2": real(0.0),
     "max_norm": real(1.0),
     "seed": whole(42),

@@ -230,11 +230,10 @@ def _key(foreign: Foreign, job: Job) -> Iterator[Finding]:
 
 
 def _required(foreign: Foreign, job: Job) -> Iterator[Finding]:
-    if not _complete(foreign):
-        return
     for name, what in {"pretrain": "the model", "prompt_data": "the training prompts"}.items():
-        if not foreign.get(name):
-            cause = f"--{name} ({what}) is {'empty' if name in foreign.settings else 'not given'}."
+        empty = name in foreign.settings
+        if not foreign.get(name) and (empty or _complete(foreign)):
+            cause = f"--{name} ({what}) is {'empty' if empty else 'not given'}."
             yield told(foreign, "check.lightrft.missing", "error", name, cause, Fix(f"give --{name}"))
 
 
@@ -254,8 +253,8 @@ def _guide(foreign: Foreign, job: Job) -> Iterator[Finding]:
 
 
 def _complete(foreign: Foreign) -> bool:
-    """False where arguments come from a variable that is not in the file."""
-    return not any(problem.id == "check.shell.not-known" for problem in foreign.problems)
+    """False where whole arguments come from a variable or command that is not known."""
+    return not any(problem.id == "check.lightrft.more-options" for problem in foreign.problems)
 
 
 RULES: tuple[Rule, ...] = (

@@ -65,13 +65,13 @@ def _rollout_remainder(foreign: Foreign, job: Job) -> Iterator[Finding]:
     name = job.name("update")
     if job.responses < job.update:
         cause = (
-            f"a rollout has {job.prompts} × {job.samples} = {job.responses} responses, fewer than one "
-            f"optimizer step of {name} = {job.update} takes."
+            f"a rollout has {job.prompts} × {job.samples} = {job.responses} responses, fewer than an "
+            f"optimizer step of {name} = {job.update} takes: DeepSpeed steps once in several rollouts."
         )
         yield told(
             foreign,
             "check.openrlhf.rollout-below-step",
-            "error",
+            "warning",
             name,
             cause,
             use(foreign, name, job.responses),
@@ -140,14 +140,8 @@ def _same_size(foreign: Foreign, first: str, second: str) -> Iterator[Finding]:
             )
 
 
-def _parallel(foreign: Foreign, job: Job) -> Iterator[Finding]:
-    width, name = job.sp * job.train_tp, job.name("sp" if job.sp > 1 else "train_tp")
-    if job.ranks and width > 1 and job.ranks % width:
-        cause = (
-            f"ring attention × tensor parallelism = {job.sp} × {job.train_tp} = {width} does not divide the "
-            f"{job.ranks} ranks of the actor."
-        )
-        yield told(foreign, "cfg.sp", "error", name, cause, use(foreign, name, 1), also=(job.name("ranks"),))
+def _ring(foreign: Foreign, job: Job) -> Iterator[Finding]:
+    name = job.name("sp")
     if job.sp > 1 and not job.packs:
         cause = f"{name} = {job.sp} needs packing: OpenRLHF warns and turns it on."
         fix = use(foreign, job.name("packs"), True)
@@ -237,7 +231,7 @@ RULES: tuple[Rule, ...] = (
     _rollout_batches,
     _rollout_remainder,
     _colocation,
-    _parallel,
+    _ring,
     _oversampling,
     _token_budget,
     _dynamic_filtering,

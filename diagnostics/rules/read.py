@@ -25,6 +25,8 @@ from engine.findings import Finding, FindingsError, Fix
 LARGEST = 4 * 1024**2
 """Bytes; configurations are a few kilobytes."""
 _MOST_SHOWN = 4
+_DATE = re.compile(r"(\$\(|`)\s*date\b")
+"""Part of a name; that it is not known matters to nobody."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +197,8 @@ def _of_launch(source: Source, script: Script, launch: Launch) -> Iterator[Findi
     unknown: dict[str, list[Word]] = {}
     for word in words:
         for part in word.unknown:
-            unknown.setdefault(part, []).append(word)
+            if not _DATE.match(part):
+                unknown.setdefault(part, []).append(word)
     if unknown:
         yield _not_known(source, script, unknown)
     for note in dict.fromkeys(note for word in words for note in word.depends):

@@ -66,10 +66,20 @@ def _reports(file: str, framework: Framework | None, gpus: str | None, convert: 
             return _of_file(Path(file), framework, gpus)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "stdin"
-            path.write_text(sys.stdin.read(), encoding="utf-8")
-            return _of_file(path, framework, gpus)
+            path.write_bytes(sys.stdin.buffer.read())
+            try:
+                reports = _of_file(path, framework, gpus)
+            except FindingsError as error:
+                reports = [Report(str(path), "", findings=error.findings)]
+            return [_without(f"{folder}/", report) for report in reports]
     except FindingsError as error:
         return [Report(file, "", findings=error.findings)]
+
+
+def _without(folder: str, report: Report) -> Report:
+    """A report that does not name the folder that standard input was kept in."""
+    text = msgspec.json.encode(report).decode().replace(folder, "")
+    return msgspec.json.decode(text, type=Report)
 
 
 def _of_file(path: Path, framework: Framework | None, gpus: str | None) -> list[Report]:

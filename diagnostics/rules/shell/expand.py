@@ -108,7 +108,8 @@ class Expander:
 
     def _quoted(self, value: Value, node: Node) -> Value:
         """A quoted value: an empty one is still a word."""
-        return value or (() if "[@]" in self.text(node) else (Piece("", self.line(node)),))
+        spreads = re.search(r"\[@\]|\$@|\$\{@", self.text(node)) is not None
+        return value or (() if spreads else (Piece("", self.line(node)),))
 
     def _variable(self, node: Node, name: str) -> Value:
         splits = not _in_quotes(node)
