@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ahocorasick_rs import BytesAhoCorasick, Implementation
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from diagnostics.knowledge.lines import Line, clean, parse
 from diagnostics.knowledge.schema import Nearby, Signature
@@ -180,6 +180,7 @@ class Finder:
                     self._plain.setdefault(literal.encode(), []).append(index)
         self._indices = [by_literal[literal] for literal in by_literal]
         self._marked = len(marks)
+        self._search_plain = BytesAhoCorasick(list(self._plain), matchkind=MatchKind.LeftmostLongest)
         self._search = BytesAhoCorasick(list(by_literal), implementation=Implementation.DFA)
 
     def kinds(self, blob: bytes) -> tuple[dict[bytes, set[int]], set[bytes]]:
@@ -197,13 +198,15 @@ class Finder:
 
     def plain(self, chunk: bytes) -> Iterator[tuple[int, int]]:
         """Line number, from 0, and probe of each literal that folding would destroy."""
-        for literal, indices in self._plain.items():
-            number, counted = 0, 0
-            at = chunk.find(literal)
-            while at >= 0:
-                number += chunk.count(b"\n", counted, at)
-                counted = at
-                for index in indices:
-                    yield number, index
-                end = chunk.find(b"\n", at)
-                at = chunk.find(literal, end) if end >= 0 else -1
+        number, counted, end = 0, 0, -1
+        for _, at, _ in self._search_plain.find_matches_as_indexes(chunk):
+            if at < end:
+                continue
+            number += chunk.count(b"\n", counted, at)
+            counted, start = at, chunk.rfind(b"\n", 0, at) + 1
+            end = chunk.find(b"\n", at)
+            end = end if end >= 0 else len(chunk)
+            for literal, indices in self._plain.items():
+                if chunk.find(literal, start, end) >= 0:
+                    for index in indices:
+                        yield number, index
