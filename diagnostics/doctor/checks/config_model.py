@@ -13,7 +13,7 @@ from diagnostics.doctor.checks.run_facts import (
     read_json,
     require_model_folder,
 )
-from diagnostics.doctor.checks.weight_files import broken_weights, embedding_rows
+from diagnostics.doctor.checks.weight_files import broken_weights, embedding_rows, weights_are_here
 from diagnostics.doctor.host import Host
 from engine.checkpoint import layout
 from engine.findings import Finding, FindingsError, Fix
@@ -134,6 +134,8 @@ def _weights(host: Host) -> Answer:
     if config.model.pretrain.startswith(TOY):
         raise DoesNotApply("a toy model is made when it is needed")
     folder = require_model_folder(host)
+    if is_hub_id(config.model.pretrain) and not weights_are_here(folder):
+        raise CannotCheck(f"the weights of {config.model.pretrain} are not all in the cache yet")
     return tuple(broken_weights(folder)) or Ok(f"the files of {folder.name} are whole")
 
 

@@ -3,6 +3,7 @@
 from diagnostics.doctor.check import Answer, CannotCheck, Check, DoesNotApply, Ok
 from diagnostics.doctor.checks import children
 from diagnostics.doctor.checks.run_facts import config_of, is_hub_id, model_folder
+from diagnostics.doctor.checks.weight_files import weights_are_here
 from diagnostics.doctor.host import Host
 from engine.data.spec import parse_sources
 from engine.findings import Finding, Fix
@@ -41,7 +42,8 @@ def _wanted(host: Host) -> list[tuple[str, str]]:
 
 def _cached(host: Host, kind: str, name: str) -> bool:
     if kind == "model":
-        return model_folder(host) is not None
+        folder = model_folder(host)
+        return folder is not None and weights_are_here(folder)
     home = host.environ.get("HF_HOME") or f"{host.environ.get('HOME', '~')}/.cache/huggingface"
     folders = (f"{home}/hub/datasets--{name.replace('/', '--')}/snapshots/*", f"{home}/datasets/*")
     try:

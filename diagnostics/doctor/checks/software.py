@@ -75,7 +75,7 @@ def _violations(parent: Distribution, installed: Installed) -> Iterator[Finding]
                 missing.append(wanted)
             elif not fits:
                 yield _wrong(parent, wanted, there)
-        elif there is not None and not fits and _holds(wanted, extra=canonicalize_name(wanted.name)):
+        elif there is not None and not fits and _is_named_extra(wanted):
             yield _not_together(parent, wanted, there)
     if missing:
         yield _missing(parent, missing)
@@ -90,6 +90,12 @@ def _requirements(parent: Distribution) -> Iterator[Requirement]:
 def _holds(wanted: Requirement, extra: str = "") -> bool:
     """Whether a requirement holds on this system, without extras or with one."""
     return wanted.marker is None or wanted.marker.evaluate({"extra": extra})
+
+
+def _is_named_extra(wanted: Requirement) -> bool:
+    """Whether it belongs to an extra that is called like the package, one of those that a run is made of."""
+    name = canonicalize_name(wanted.name)
+    return name in STACK and _holds(wanted, extra=name)
 
 
 def _there(wanted: Requirement, installed: Installed) -> Distribution | None:

@@ -43,6 +43,12 @@ def broken_weights(folder: Path) -> Iterator[Finding]:
         yield _finding(folder, f"{len(cut)} weight files of {folder} are not whole.", tuple(cut[:5]), "cut")
 
 
+def weights_are_here(folder: Path) -> bool:
+    """Whether all weight files are there, whole or not; of the hub's cache, what is not is still fetched."""
+    files = _files(folder)
+    return bool(files) and all((folder / name).is_file() for name in files)
+
+
 def embedding_rows(folder: Path) -> int | None:
     """Rows of the input embedding by the headers of the weight files; None where they do not tell."""
     for name in _files(folder):

@@ -10,6 +10,7 @@ import pytest
 
 from diagnostics.doctor.check import Result
 from diagnostics.doctor.checks import config_batch, config_data, config_memory, config_model
+from diagnostics.doctor.checks.network import CHECKS as HUB
 from diagnostics.doctor.host import Ran
 from diagnostics.doctor.recorded import Recorded, RecordedHost
 from diagnostics.doctor.runner import run_check
@@ -215,6 +216,24 @@ def test_weights_that_the_index_names_and_that_are_not_there(recorded: Callable[
     (model / names[0]).unlink()
     (model / "model.safetensors.index.json").unlink()
     assert_found(judge(CHECKS, "cfg.ckpt", recorded()), "error", "holds no weights")
+
+
+def test_weights_that_the_cache_does_not_hold_yet_are_no_fault(
+    recorded: Callable[..., Recorded], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cached = tmp_path / "hub" / "models--org--name"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("c0ffee")
+    (cached / "snapshots").mkdir()
+    snapshot = model.rename(cached / "snapshots" / "c0ffee")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    run = recorded({"model": {"pretrain": "org/name"}})
+    assert judge(CHECKS, "cfg.ckpt", run).status == "ok"
+    assert judge(HUB, "net.hub", run).status == "ok"
+    (snapshot / "model.safetensors").unlink()
+    assert judge(CHECKS, "cfg.ckpt", run).status == "unchecked"
+    assert_found(judge(HUB, "net.hub", run.but(environ={"HF_HUB_OFFLINE": "1"})), "error", "org/name")
+    assert judge(CHECKS, "cfg.vocab", run).status == "ok"
 
 
 def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows(
