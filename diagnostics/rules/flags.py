@@ -72,9 +72,7 @@ class _Reader:
         first, rest = words[0], words[1:]
         if not _is_option(first):
             if first.unknown:
-                cause = (
-                    f"{_short(first.text)} may hold more options: what is missing here may be given there."
-                )
+                cause = f"{_short(first.text)} may hold more options, perhaps those that are missing."
                 self._problem("more-options", first, cause, severity="info")
             else:
                 cause = f"{_short(first.text)!r} belongs to no option: the launch stops there."

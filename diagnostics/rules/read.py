@@ -168,8 +168,8 @@ def _kind(path: Path, text: str) -> Literal["shell", "yaml", "python"]:
             return "shell"
     if text.startswith("#!") or re.search(r"\\$", text, re.M):
         return "shell"
-    settings, problems = parse_nested(text, str(path))
-    return "yaml" if settings and not problems else "shell"
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    return "yaml" if re.match(r"[\w.-]+:(\s|$)", first) else "shell"
 
 
 def _is_training(launch: Launch) -> bool:

@@ -51,7 +51,14 @@ def check(
     named = _framework(framework)
     if gpus is not None:
         described_place(gpus)  # a description that is wrong is told before any file is read
-    reports = [report for file in files for report in _reports(file, named, gpus, convert)]
+    reports: list[Report] = []
+    jobs: list[Foreign] = []
+    for file in files:
+        reports += _reports(file, named, gpus, jobs)
+    if convert is not None:
+        from rftui.cli.converting import write_equivalent
+
+        reports.append(write_equivalent(convert, jobs))
     if as_json:
         print(msgspec.json.encode({"files": [report.as_values() for report in reports]}).decode())
     else:
@@ -60,15 +67,16 @@ def check(
     raise typer.Exit(EXIT_BAD_INPUT if errors else EXIT_OK)
 
 
-def _reports(file: str, framework: Framework | None, gpus: str | None, convert: Path | None) -> list[Report]:
+def _reports(file: str, framework: Framework | None, gpus: str | None, jobs: list[Foreign]) -> list[Report]:
+    """A report for each job of a file; other trainers' jobs are added to `jobs`."""
     try:
         if file != "-":
-            return _of_file(Path(file), framework, gpus)
+            return _of_file(Path(file), framework, gpus, jobs)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "stdin"
             path.write_bytes(sys.stdin.buffer.read())
             try:
-                reports = _of_file(path, framework, gpus)
+                reports = _of_file(path, framework, gpus, jobs)
             except FindingsError as error:
                 reports = [Report(str(path), "", findings=error.findings)]
             return [_without(f"{folder}/", report) for report in reports]
@@ -82,11 +90,13 @@ def _without(folder: str, report: Report) -> Report:
     return msgspec.json.decode(text, type=Report)
 
 
-def _of_file(path: Path, framework: Framework | None, gpus: str | None) -> list[Report]:
+def _of_file(path: Path, framework: Framework | None, gpus: str | None, jobs: list[Foreign]) -> list[Report]:
     source = open_source(path, framework)
     if source.framework == "rftui" and source.kind == "yaml":
         return [check_own(path, gpus)]
-    return [_of_job(job, gpus) for job in read(source)]
+    found = read(source)
+    jobs += found
+    return [_of_job(job, gpus) for job in found]
 
 
 def _of_job(job: Foreign, gpus: str | None) -> Report:
