@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from diagnostics.knowledge.diagnosis import Diagnosis
 from diagnostics.knowledge.sources import Unreadable
 from engine.findings import EXIT_BAD_INPUT, EXIT_OK, EXIT_RUN_FAILED, Finding, FindingsError
 from rftui.cli.diagnosed import print_causes, print_diagnosis
+from rftui.cli.options import RunsDir, runs_folder
 
 app = typer.Typer(add_completion=False)
 
@@ -21,7 +23,7 @@ def diagnose(
         list[str] | None,
         typer.Argument(
             metavar="PATH…",
-            help="A log (also gz, bz2, xz, zst), a folder of rank logs, a run directory, - for stdin.",
+            help="A log (also gz, bz2, xz, zst), a folder of rank logs, a run or its name, - for stdin.",
         ),
     ] = None,
     lang: Annotated[
@@ -34,6 +36,10 @@ def diagnose(
     list_causes: Annotated[
         bool, typer.Option("--list-causes", help="List the causes that are known.")
     ] = False,
+    hang: Annotated[
+        str | None, typer.Option("--hang", metavar="NAME", help="A run that is on: what it waits for, now.")
+    ] = None,
+    runs_dir: RunsDir = None,
 ) -> None:
     """Name the cause of a failure: ranked causes, the lines that show them, and what to do, in order.
 
@@ -43,10 +49,20 @@ def diagnose(
     if list_causes:
         print_causes(language, as_json=as_json)
         return
-    if not paths:
-        raise FindingsError([_no_path()])
-    codes = [_one(path, language, as_json, verbose) for path in paths]
-    raise typer.Exit(max(codes))
+    if hang is not None and not paths:
+        from rftui.cli.hang import diagnose_hang
+
+        raise typer.Exit(diagnose_hang(runs_folder(runs_dir), hang, as_json=as_json))
+    if not paths or hang is not None:
+        raise FindingsError([_no_path(hang)])
+    places = [_place(path, runs_folder(runs_dir)) for path in paths]
+    raise typer.Exit(max(_one(place, language, as_json, verbose) for place in places))
+
+
+def _place(path: str, runs: Path) -> str:
+    """The PATH, or the directory of a run of this name."""
+    run = runs / path
+    return str(run) if not Path(path).exists() and (run / "run.json").is_file() else path
 
 
 def _one(path: str, lang: Literal["en", "zh"], as_json: bool, verbose: bool) -> int:
@@ -78,7 +94,13 @@ def _language() -> Literal["en", "zh"]:
     return "zh" if said.lower().startswith("zh") else "en"
 
 
-def _no_path() -> Finding:
+def _no_path(hang: str | None) -> Finding:
+    if hang is not None:
+        return Finding(
+            id="diagnose.two-things",
+            severity="error",
+            cause=f"--hang {hang} asks a run that is on, and a PATH was given too: give one of them.",
+        )
     return Finding(
         id="diagnose.no-path",
         severity="error",
