@@ -25,7 +25,7 @@ def common_findings(foreign: Foreign, job: Job, shape: ModelShape | None) -> lis
 
 
 def _group(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Finding]:
-    if not job.group or job.samples != 1:
+    if not job.group or job.samples != 1 or job.framework == "trl":  # TRL refuses it itself
         return
     name = job.name("samples")
     zero = "0 / 0: NaN, or 0 with a small constant in the divisor" if job.by_std else "0"
