@@ -212,6 +212,17 @@ def errors(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
         if (hit.source, hit.line.number) not in known
         and not in_code(hit)
         and not _is_unraisable(hit)
+        and not _has_its_exception(hit, log)
         and log.progress_after(hit, same=False) < _PROGRESS_MARKED
     ]
     return sorted(hits, key=log.order)
+
+
+def _has_its_exception(hit: Hit, log: Log) -> bool:
+    """Whether it is the head of a traceback whose end is there, too: then that line is what counts."""
+    return hit.line.text.startswith("Traceback") and any(
+        other.source == hit.source
+        and other.line.process == hit.line.process
+        and other.line.number > hit.line.number
+        for other in log.builtin_hits(builtin.EXCEPTION)
+    )
