@@ -1,5 +1,6 @@
 """`rft doctor`: can this machine train, and if not, what mends it."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from rftui.cli.options import AsJson, RunsDir, Sets, runs_folder
 
 app = typer.Typer(add_completion=False)
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]…", help="Checks or categories: gpu.ecc net.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Checks or categories: gpu.ecc net.")]
 
 
 @app.command()
@@ -34,7 +35,15 @@ def doctor(
         str | None, typer.Option("--preset", metavar="NAME", help="Also check for a run of this preset.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE.yaml", help="Also check for a run of this file.")
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.yaml",
+            exists=True,
+            dir_okay=False,
+            resolve_path=True,
+            help="Also check for a run of this file.",
+        ),
     ] = None,
     sets: Sets = None,
     list_checks: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
@@ -71,7 +80,7 @@ def doctor(
     code = exit_code(results, strict=strict)
     if as_json:
         answer = {"results": results, "counts": counts(results), "exit": code}
-        print(msgspec.json.encode(answer).decode())
+        print(json.dumps(msgspec.to_builtins(answer)))  # in ASCII: paths may hold bytes that are no text
     elif report:
         from rftui.cli.doctor_paste import pasted
 

@@ -62,6 +62,18 @@ def test_what_is_wrong_is_told_with_its_command_within_80_columns(monkeypatch: p
     assert lines[-1].startswith("1 error in 21 checks")
 
 
+def test_a_path_that_is_no_text_is_shown_and_encoded() -> None:
+    shown = rft("host.tmp", "--json", TMPDIR="/gone/\udcff")
+    assert json.loads(shown.stdout)["counts"]["warning"] == 1
+    assert rft("host.tmp", TMPDIR="/gone/\udcff").returncode == 0
+
+
+def test_a_file_that_is_not_there_is_a_usage_error() -> None:
+    shown = rft("cfg", "--config", "quickstart")
+    assert shown.returncode == 2
+    assert "file 'quickstart' does not exist" in " ".join(shown.stderr.split())
+
+
 def test_what_could_not_be_checked_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = EIGHT_H100.but(
         refused={"room /data/runs": "Stale file handle"},
