@@ -56,8 +56,7 @@ def doctor(
 ) -> None:
     """Check machine, network, software and, with a preset or file, the configuration of a run.
 
-    Exit code 2 for errors of the configuration, 3 for errors of the environment and for what is essential and
-    could not be checked.
+    Exit code 2: the configuration is wrong; 3: the environment is unfit, or something essential is unknown.
     """
     raise_errors(_conflicts(context))
     checks = selected(all_checks(), ids or (), deep=deep or list_checks, active=active or list_checks)
