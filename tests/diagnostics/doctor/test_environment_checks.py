@@ -99,6 +99,14 @@ def test_every_left_over_variable_says_what_it_does_and_what_to_do(entry):
     assert judge(CHECKS, "env.leftover", unset).status == "ok"
 
 
+@pytest.mark.parametrize(
+    ("value", "status"), [("0", "warning"), ("false", "warning"), ("1", "ok"), ("3", "ok")]
+)
+def test_what_must_not_be_switched_off(value: str, status: str):
+    off = MACHINE.but(environ={"TORCH_NCCL_ASYNC_ERROR_HANDLING": value})
+    assert judge(CHECKS, "env.leftover", off).status == status
+
+
 def test_no_value_of_a_key_is_shown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HOME", "/nowhere")
     secret = "s3cr3t-value"

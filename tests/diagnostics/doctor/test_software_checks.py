@@ -1,5 +1,6 @@
 """Every check of installed software on a good and on a bad recorded host, and once on the real one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,14 @@ BAD = [
         with_packages(package("flash-attn", "2.8.3+cu12torch2.8cxx11abiTRUE")),
         "error",
         ("built for torch 2.8 with CUDA 12", "undefined symbol", "torch2.13"),
+    ),
+    (
+        "py.versions",
+        MACHINE.but(
+            packages=(package("torch", "2.13.0+cu130"), package("flash-attn", "2.8.3+cu12torch2.13"))
+        ),
+        "error",
+        ("built for torch 2.13 with CUDA 12, but torch 2.13.0+cu130",),
     ),
     (
         "py.needed",
@@ -256,6 +265,11 @@ def test_a_bad_host_is_told_what_to_do(id: str, recorded: Recorded, severity: st
     assert_found(judge(CHECKS, id, recorded), severity, *words)
 
 
+def test_a_build_for_this_torch_is_fine():
+    packages = (package("torch", "2.13.0+cu130"), package("flash-attn", "2.8.3+cu13torch2.13cxx11abiTRUE"))
+    assert judge(CHECKS, "py.versions", MACHINE.but(packages=packages)).status == "ok"
+
+
 def test_requirements_of_extras_and_other_systems_do_not_count():
     odd = package("vllm", "0.32.0", 'nope==9; sys_platform == "win32"', 'fine>1; extra == "all"')
     assert judge(CHECKS, "py.versions", with_packages(odd)).status == "ok"
@@ -283,6 +297,16 @@ def test_torch_here_is_looked_at_in_a_child_process(tmp_path: Path):
 
     answer = children.ask(ThisHost(tmp_path, RunConfig()), "cuda", limit_s=60)
     assert answer["torch"].startswith("2.") and isinstance(answer["count"], int)
+
+
+def test_the_attention_of_a_model_is_asked_of_the_engine_in_a_child_process(tmp_path: Path):
+    from diagnostics.doctor.checks import children
+
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 100}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen2", **sizes}))
+    config = RunConfig.model_validate({"model": {"pretrain": str(tmp_path), "flash_attn": False}})
+    answer = children.ask(ThisHost(tmp_path, config), "attention", limit_s=60)
+    assert answer == {"name": "sdpa", "reason": "SDPA (flash_attn is false)"}
 
 
 def test_what_does_not_import_here_says_so(tmp_path: Path):
