@@ -69,7 +69,7 @@ def _update_lines(prepared: Prepared, needed: Estimate, card: float | None, plac
         f"{_moment(needed.moment)}: {largest}"
     ]
     if not card:
-        fitting = next((size for size in USUAL_CARDS if needed.device <= 0.98 * size * GIB), None)
+        fitting = next((size for size in USUAL_CARDS if needed.device <= TIGHT * size * GIB), None)
         lines.append(
             f"which cards are meant is not known: it takes ones of {fitting} GB (--gpus 8xA100-80 judges it)"
             if fitting

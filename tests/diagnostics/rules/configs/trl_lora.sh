@@ -1,0 +1,17 @@
+trl grpo \
+    --accelerate_config zero3 \
+    --num_processes 4 \
+    --model_name_or_path meta-llama/Llama-3.1-8B-Instruct \
+    --dataset_name trl-lib/DeepMath-103K \
+    --use_peft --lora_r 16 --lora_target_modules "q_proj," v_proj \
+    --load_in_4bit \
+    --beta 0.0 --sync_ref_model \
+    --num_generations 6 \
+    --per_device_train_batch_size 1 \
+    --gradient_accumulation_steps 4 \
+    --eval_strategy steps \
+    --use_vllm --vllm_mode colocate --vllm_tensor_parallel_size 3 \
+    --importance_sampling_level sequence \
+    --max_prompt_length 512 \
+    --number_of_generations 8 \
+    --auto_find_batch_size
