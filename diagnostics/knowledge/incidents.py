@@ -16,8 +16,8 @@ _CODE = re.compile(
 )
 _FRAME = re.compile(r'\s*File "[^"]+", line \d+')
 _CAUGHT = re.compile(
-    r"\b(?:retry(?:ing)?|retries|will try again|trying again|attempt \d+ ?(?:/|of) ?\d+|fall(?:ing)? ?back|"
-    r"ignored|ignoring|skipp(?:ed|ing)|recover(?:ed|ing)|caught|continuing)\b",
+    r"\b(?:retry(?:ing)?|retries|will try again|trying again|attempt \d+ ?(?:/|of) ?\d+|recover(?:ed|ing)|"
+    r"skipp(?:ed|ing) (?:this |the )?(?:batch|step|sample|micro))\b",
     re.I,
 )
 _HEADER = "Traceback (most recent call last)"

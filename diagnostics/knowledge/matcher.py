@@ -54,6 +54,14 @@ class Probe:
         """Whether the pattern holds a newline: it sees the lines of the same process that follow, too."""
         return "\\n" in self.pattern or "\n" in self.pattern
 
+    def may_match(self, raw: bytes) -> bool:
+        """Whether a raw line has a literal; colour codes may part it."""
+        return b"\x1b" in raw or any(literal in raw for literal in self._encoded)
+
+    @functools.cached_property
+    def _encoded(self) -> tuple[bytes, ...]:
+        return tuple(literal.encode() for literal in self.literals)
+
     def search(self, line: Line) -> re.Match[str] | None:
         """Where the pattern is found, in what the line says or in the whole line."""
         for text in (line.text, line.full):

@@ -154,7 +154,8 @@ class _State:
         if tries > (_RAW_TRIES if any(probe.raw for probe in chosen) else _TRIES):
             self.hot.pop(kind, None)
             return
-        for line in window.parts(place):
+        chosen = [probe for probe in chosen if probe.may_match(window.raw[place])]
+        for line in window.parts(place) if chosen else ():
             for probe in chosen:
                 seen = window.with_following(place, line) if probe.several_lines else line
                 if match := probe.search(seen):
