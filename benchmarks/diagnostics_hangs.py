@@ -10,15 +10,11 @@ JSON.
 
 import argparse
 import json
-import os
-import socket
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 # engine.py in this folder would hide the package of that name, so the folder gives way to the checkout.
@@ -29,36 +25,24 @@ import msgspec  # noqa: E402
 from diagnostics.health.hang.analysis import Limits, analyse_run, ranks_of  # noqa: E402
 from diagnostics.health.hang.dump_analysis import analyse_dumps  # noqa: E402
 from diagnostics.health.hang.verdict import Verdict  # noqa: E402
-from engine.config.load import dump_resolved, layer_from_sets, resolve  # noqa: E402
-from engine.events import Phase  # noqa: E402
 from rftui.launch.processes import kill_processes_of  # noqa: E402
-from rftui.launch.start import start_detached  # noqa: E402
 from rftui.launch.stop import is_over  # noqa: E402
-from rftui.runs.follow import EventFollower  # noqa: E402
-from rftui.runs.info import RunInfo  # noqa: E402
-from rftui.runs.rundir import RunDir, create  # noqa: E402
+from tests.diagnostics.health.hang.faulty_runs import (  # noqa: E402
+    EXPECTED,
+    RANKS,
+    STUCK_S,
+    Progress,
+    analysed_when_stuck,
+    silent_server,
+    started,
+    write_inputs,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULE_FOLDER = ROOT / "tests" / "diagnostics" / "health" / "hang"
 RECORDED = ROOT.parent / "shared" / "data" / "flight_recorder"
-RANKS, FAULTY, STEP = 4, 2, 3
-STUCK_S = 8.0
 LIMITS = Limits(collect_s=6.0, round_s=2.0, rounds=3)
-GIVE_UP_S = 180.0
 HEALTHY_STEPS = 25
 
-EXPECTED: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    "skip": (("desync",), (FAULTY,)),
-    "sleep": (("straggler",), (FAULTY,)),
-    "stop": (("stopped-process",), (FAULTY,)),
-    "kill": (("dead-process",), (FAULTY,)),
-    "shape": (("desync",), (FAULTY,)),
-    "exception": (("dead-process",), (FAULTY,)),
-    "data": (("data",), (FAULTY,)),
-    "reward": (("reward",), ()),
-    "engine": (("engine",), (FAULTY,)),
-}
-"""Classes that are right, and the ranks at fault: none where a silent server keeps all of them alike."""
 INJECTED = {
     "skip": "skips a collective",
     "sleep": "sleeps in the update",
@@ -70,18 +54,6 @@ INJECTED = {
     "reward": "all ask a silent server",
     "engine": "samples for ever",
 }
-REWARD = """
-import urllib.request
-
-calls = 0
-
-def score(responses, labels):
-    global calls
-    calls += 1
-    if calls >= STEP:
-        urllib.request.urlopen("http://127.0.0.1:PORT/score").read()
-    return [float(len(r) % 2) for r in responses]
-"""
 
 
 class Row(msgspec.Struct):
@@ -119,14 +91,17 @@ def with_fault(folder: Path, fault: str) -> Row:
     """A run with one fault, until there is a verdict."""
     run_dir = started(folder, fault, fault, 1000)
     try:
-        stopped_at = wait_until_stuck(run_dir)
-        verdict = analyse_run(run_dir.path, ranks_of(run_dir.path), RANKS, limits=LIMITS)
-        seconds = time.time() - stopped_at
+        found = analysed_when_stuck(run_dir, LIMITS)
+        verdict, seconds = found.verdict, found.seconds
         theirs = torch_analyzer(run_dir.path / "flight_recorder", "rank_")
     finally:
         kill_processes_of(run_dir.path)
     kinds, ranks = EXPECTED[fault]
     right = verdict.kind in kinds and verdict.ranks == ranks
+    if not right:
+        kept = Path(tempfile.gettempdir()) / f"rftui-wrong-{fault}"
+        shutil.copytree(run_dir.path, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.pipe"))
+        print(f"the run is kept in {kept}", file=sys.stderr)
     return _row(fault, verdict, kinds[0], ranks, seconds, right, theirs)
 
 
@@ -140,15 +115,15 @@ def healthy(folder: Path, name: str) -> Row:
             time.sleep(0.2)
             if time.time() - progress.last() > STUCK_S and not is_over(run_dir):
                 verdict = analyse_run(run_dir.path, ranks_of(run_dir.path), RANKS, limits=LIMITS)
-                if verdict.kind != "unknown" and not is_over(run_dir):
+                if verdict.kind != "no-hang" and not is_over(run_dir):
                     alarms.append(verdict)
                 progress.begun = time.time()
     finally:
         kill_processes_of(run_dir.path)
     status = run_dir.read_info().status
-    nothing = Verdict(kind="unknown", ranks=(), cause="unknown", said=f"no alarm, the run {status}")
+    nothing = Verdict(kind="no-hang", ranks=(), cause="unknown", said=f"no alarm, the run {status}")
     verdict = alarms[0] if alarms else nothing
-    return _row("none", verdict, "unknown", (), 0.0, not alarms and status == "finished")
+    return _row("none", verdict, "no-hang", (), 0.0, not alarms and status == "finished")
 
 
 def _row(
@@ -172,103 +147,6 @@ def _row(
         right=right,
         torch=theirs,
     )
-
-
-# --- runs -------------------------------------------------------------------------------------------------
-
-
-class Progress:
-    """When a rank last began or ended a phase."""
-
-    def __init__(self, run_dir: RunDir) -> None:
-        self.begun = 0.0
-        self._phase = time.time()
-        self._follower = EventFollower(run_dir.events_dir)
-
-    def last(self) -> float:
-        """Unix seconds of the last progress, or of `begun` if that is later."""
-        for event in self._follower.poll():
-            if isinstance(event, Phase):
-                self._phase = max(self._phase, event.t)
-        return max(self._phase, self.begun)
-
-
-def wait_until_stuck(run_dir: RunDir) -> float:
-    """Return when no phase has begun or ended for a while, or the run is over; the time of the last one."""
-    progress = Progress(run_dir)
-    deadline = time.monotonic() + GIVE_UP_S
-    up = False
-    while time.monotonic() < deadline:
-        last = progress.last()
-        up = up or any(run_dir.events_dir.glob("rank-*.jsonl"))
-        if is_over(run_dir) or (up and time.time() - last > STUCK_S):
-            return last
-        time.sleep(0.2)
-    raise TimeoutError(f"{run_dir.path} did not stop within {GIVE_UP_S:g} s")
-
-
-def started(folder: Path, name: str, fault: str, steps: int) -> RunDir:
-    """Start a run whose rank `FAULTY` has the fault."""
-    run_dir = create(folder, name)
-    config = resolve([layer_from_sets([*settings(folder, fault), f"optim.max_steps={steps}"])])
-    run_dir.config_path.write_text(dump_resolved(config))
-    run_dir.write_info(RunInfo(name=name, status="planned", created=time.time(), nproc=RANKS))
-    os.environ.update(
-        HANG_FAULT="none" if fault == "reward" else fault,
-        HANG_RANK=str(FAULTY),
-        HANG_STEP=str(STEP),
-        OMP_NUM_THREADS="1",
-        PYTHONPATH=str(MODULE_FOLDER),
-    )
-    start_detached(run_dir, module="faulty_rank")
-    return run_dir
-
-
-def settings(folder: Path, fault: str) -> list[str]:
-    """The tiny run: seconds per step count on an idle machine in tenths."""
-    return [
-        f"model.pretrain={folder / 'model'}",
-        "model.bf16=false",
-        f"data.prompt_data={folder / 'data.jsonl'}",
-        "batch.rollout_batch_size=4",
-        "batch.n_samples_per_prompt=2",
-        "batch.train_batch_size=8",
-        "batch.micro_train_batch_size=2",
-        "rollout.engine_type=hf",
-        "rollout.max_len=24",
-        "rollout.prompt_max_len=16",
-        f"reward.reward_fn={folder / ('asking.py' if fault == 'reward' else 'local.py')}:score",
-        "checkpoint.save_interval=0",
-    ]
-
-
-def write_inputs(folder: Path, port: int) -> None:
-    """The model, the prompts and the reward functions of all runs."""
-    program = "import sys; from pathlib import Path; from tests.engine.tiny import save_tiny_model; "
-    program += "save_tiny_model(Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", program, str(folder / "model")], cwd=ROOT, check=True)
-    lines = [json.dumps({"input": str(i), "label": "10"}) for i in range(32)]
-    (folder / "data.jsonl").write_text("\n".join(lines))
-    asking = REWARD.replace("STEP", str(STEP)).replace("PORT", str(port))
-    (folder / "asking.py").write_text(asking)
-    (folder / "local.py").write_text(asking.replace(f"calls >= {STEP}", "False"))
-
-
-@contextmanager
-def silent_server() -> Iterator[int]:
-    """A port that takes connections and never answers."""
-    held = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def accept() -> None:
-            while True:
-                try:
-                    held.append(server.accept())
-                except OSError:
-                    return
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield server.getsockname()[1]
 
 
 # --- PyTorch's analyzer -----------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def analyse_run(
     )
     verdict = decide(seen)
     for _ in range(limits.rounds - 1):
-        if verdict.kind in ("dead-process", "host-oom", "stopped-process"):
+        if verdict.kind in ("dead-process", "host-oom", "stopped-process", "no-hang"):
             break
         time.sleep(limits.round_s)
         again = evidence.look(run_dir, known, limits.collect_s)

@@ -39,16 +39,12 @@ _WRAPPER = re.compile(r"/engine/strategy/(?:group_check|collectives)\.py$")
 _DEVICE = re.compile(r"/torch/cuda/(?:__init__|streams)\.py")
 _INNER = 3
 """Frames from the innermost on that may belong to a collective: decorators stand around the call itself."""
+_REWARD_WORDS = "rewards?|verif(?:y|ier)|scor(?:e|er|es|ing)|grad(?:er|ing)|judge"
 _TASKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    (
-        "reward",
-        re.compile(
-            r"/engine/rewards/|/(?:reward|verifier|scor(?:e|er|ing)|grader|judge)[^/]*\.py$|/reward\w*/"
-        ),
-    ),
+    ("reward", re.compile(rf"/engine/rewards/|/(?:[^/]*_)?(?:{_REWARD_WORDS})(?:_[^/]*)?\.py$")),
     (
         "storage",
-        re.compile(r"/engine/checkpoint/|/torch/(?:serialization|distributed/checkpoint)|/safetensors/"),
+        re.compile(r"/engine/checkpoint/|/torch/serialization|/distributed/checkpoint|/safetensors/"),
     ),
     ("data", re.compile(r"/engine/data/|/torch/utils/data/|/datasets/|/pyarrow/|/PIL/|/tokenizers/")),
     ("engine", re.compile(r"/engine/rollout/|/vllm/|/sglang/|/ray/")),

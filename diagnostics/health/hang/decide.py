@@ -38,7 +38,7 @@ def _goes_on(evidence: Evidence) -> Verdict | None:
         return None
     said = f"The run goes on: {ranks_words(moved)} came to another phase while it was looked at."
     seen = (Seen("events", said, moved),)
-    return Verdict(kind="unknown", ranks=(), cause="unknown", said=said, evidence=seen)
+    return Verdict(kind="no-hang", ranks=(), cause="unknown", said=said, evidence=seen)
 
 
 def _spot(place: Place | None) -> tuple[int, str, str] | None:

@@ -88,7 +88,7 @@ def _nothing_in_flight(dumps: dict[int, Dump], found: list[Wait]) -> Verdict:
             f"No hang is seen: what is in flight was entered less than {JUST_NOW_S:g} s before the dumps "
             "were written."
         )
-        return Verdict(kind="unknown", ranks=(), cause="unknown", said=said)
+        return Verdict(kind="no-hang", ranks=(), cause="unknown", said=said)
     last = max(dumps.values(), key=lambda dump: len(dump.entries))
     ended = f"; the last was {named(last.entries[-1])}" if last.entries else ""
     return Verdict(

@@ -10,12 +10,16 @@ from diagnostics.health.hang.words import ranks_words
 
 
 def ended(evidence: Evidence) -> Verdict | None:
-    """The verdict where a rank has ended; None where none has, or all have without a failure."""
+    """The verdict where a rank has ended; None where none has."""
     processes = evidence.last.processes
     gone = tuple(sorted(rank for rank, process in processes.items() if process.state == "ended"))
     failure = evidence.failure
+    if failure is None and gone and len(gone) == len(processes):
+        said = f"All {len(gone)} ranks have ended, and none tells of an error: nothing waits."
+        seen = (Seen("processes", "no process of any rank", gone),)
+        return Verdict(kind="unknown", ranks=(), cause="unknown", said=said, evidence=seen)
     if failure is None:
-        return _without_a_word(gone, None, False) if gone and len(gone) < len(processes) else None
+        return _without_a_word(gone, None, False) if gone else None
     if failure.about_peer:
         return _lost_peer(evidence, failure, gone)
     told = [_told(failure)]

@@ -45,6 +45,7 @@ _WHAT_TO_DO: dict[HangClass, tuple[Fix, ...]] = {
         Fix("try the reward by itself", command="rft reward test"),
     ),
     "outside": (Fix("read the stacks in the evidence: all collectives are over"),),
+    "no-hang": (Fix("wait: the run goes on"),),
     "unknown": (Fix("read the evidence that was kept, and look again in a minute"),),
 }
 
@@ -56,6 +57,8 @@ def hang_finding(verdict: Verdict, name: str) -> Finding:
         evidence.insert(0, f"where: {verdict.where}")
     if verdict.disproof:
         evidence.append(f"what would show it wrong: {verdict.disproof}")
+    if verdict.kind == "no-hang":
+        return Finding("hang.no-hang", "info", verdict.said, tuple(evidence), _WHAT_TO_DO["no-hang"])
     return Finding(
         id=f"hang.{verdict.kind}",
         severity="error",

@@ -18,9 +18,10 @@ HangClass = Literal[
     "reward",
     "outside",
     "unknown",
+    "no-hang",
 ]
-"""`stopped-process`: by SIGSTOP, a debugger or a frozen container. `outside`: all collectives are over, and
-stacks do not tell what is waited for."""
+"""`no-hang`: the run goes on. `stopped-process`: by SIGSTOP, a debugger or a frozen container. `outside`: all
+collectives are over, and stacks do not tell what is waited for."""
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -161,7 +161,7 @@ def test_no_claim_on_healthy_dumps(tmp_path: Path, groups: Groups) -> None:
     now = time.time_ns() - 10_000_000
     running = content([entry(1, done=True), entry(2, time_created_ns=now)], groups)
     verdict = verdict_on(tmp_path / "running", idle | {0: running})
-    assert (verdict.kind, verdict.ranks) == ("unknown", ()) and "No hang is seen" in verdict.said
+    assert (verdict.kind, verdict.ranks) == ("no-hang", ()) and "No hang is seen" in verdict.said
     os.utime(tmp_path / "running" / "rank_0", (time.time() + 60, time.time() + 60))
     assert analyse_dumps([tmp_path / "running"]).kind == "straggler"
 
