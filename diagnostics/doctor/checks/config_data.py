@@ -9,6 +9,7 @@ from diagnostics.doctor.check import Answer, CannotCheck, Check, DoesNotApply, O
 from diagnostics.doctor.checks import children
 from diagnostics.doctor.checks.run_facts import TOY, config_of, is_hub_id, model_folder
 from diagnostics.doctor.host import Host
+from engine.config.sections import RewardSection
 from engine.data.validate import check_source
 from engine.findings import Finding, Fix
 from engine.rewards.base import parse_rules
@@ -104,7 +105,7 @@ def _reward_call(host: Host) -> Answer:
     return Ok(f"{right:g} for the label itself, {wrong:g} for 'I do not know.', {seen['seconds']:.2f} s")
 
 
-def _flags(reward: Any) -> str:
+def _flags(reward: RewardSection) -> str:
     return f"--fn {reward.reward_fn}" if reward.reward_fn else f"--rule {reward.reward_rule}"
 
 

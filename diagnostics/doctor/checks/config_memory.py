@@ -1,6 +1,6 @@
 """Checks of memory for the run on this machine, by the same prediction that the planner uses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,10 @@ MOST_OVER_ON_CPU = 2.0
 GB = 1e9
 UTIL = "rollout.engine_mem_util"
 
+Edit = dict[str, Any]
+"""Settings by `section.key`."""
+Edits = Callable[[Job], Iterator[Edit]]
+
 
 def _training(host: Host) -> Answer:
     return _fits(job(host), "cfg.mem.train", TRAINING, _training_edits)
@@ -38,7 +42,7 @@ def _engine(host: Host) -> Answer:
     return _fits(found, "cfg.mem.engine", ENGINE, _engine_edits)
 
 
-def _fits(found: Job, id: str, phases: Sequence[str], edits: Any) -> Answer:
+def _fits(found: Job, id: str, phases: Sequence[str], edits: Edits) -> Answer:
     """Whether the fullest of some phases fits into what a rank has; if not, single edits that make it fit."""
     worst, free = _worst(found, phases), found.place.free
     used = worst.bytes / free if free else float("inf")
@@ -70,7 +74,7 @@ def _worst(found: Job, phases: Sequence[str]) -> PhaseMemory:
     return max((p for p in predict(found).phases if p.phase in phases), key=lambda phase: phase.bytes)
 
 
-def _with(found: Job, edit: dict[str, Any]) -> Job:
+def _with(found: Job, edit: Edit) -> Job:
     sections: dict[str, dict[str, Any]] = {}
     for key, value in edit.items():
         section, _, name = key.partition(".")
@@ -80,11 +84,11 @@ def _with(found: Job, edit: dict[str, Any]) -> Job:
     return replace(found, config=config.model_copy(update=update))
 
 
-def _edit_words(edit: dict[str, Any]) -> str:
+def _edit_words(edit: Edit) -> str:
     return "set " + " and ".join(f"{key.partition('.')[2]} to {show(value)}" for key, value in edit.items())
 
 
-def _training_edits(found: Job) -> Iterator[dict[str, Any]]:
+def _training_edits(found: Job) -> Iterator[Edit]:
     """What takes memory from training, the cheapest in time first."""
     config = found.config
     yield from _changes(config, {"memory.gradient_checkpointing": True})
@@ -98,7 +102,7 @@ def _training_edits(found: Job) -> Iterator[dict[str, Any]]:
     yield from _changes(config, {**smallest, "model.lora_rank": 16})
 
 
-def _engine_edits(found: Job) -> Iterator[dict[str, Any]]:
+def _engine_edits(found: Job) -> Iterator[Edit]:
     """What takes memory from the engine, or leaves it more."""
     if found.engine == "hf":
         yield from _changes(found.config, {"batch.micro_rollout_batch_size": 1})
@@ -111,7 +115,7 @@ def _engine_edits(found: Job) -> Iterator[dict[str, Any]]:
     yield from _changes(found.config, {"memory.adam_offload": True})
 
 
-def _changes(config: RunConfig, edit: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _changes(config: RunConfig, edit: Edit) -> Iterator[Edit]:
     """What of an edit is not so already, if anything."""
     changed = {key: value for key, value in edit.items() if value_of(config, key) != value}
     if changed:
