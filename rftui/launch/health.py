@@ -68,9 +68,11 @@ class HealthWatch:
         if not hangs:
             self.verdict = None
         elif self.verdict is None and not self._end.is_set():
-            self.verdict = self._analyse()
-            wanted = self._config.parallel.on_hang
-            self.demand = None if wanted == "report" else wanted
+            found = self._analyse()
+            if found.kind != "no-hang":  # else the run went on while it was looked at
+                self.verdict = found
+                wanted = self._config.parallel.on_hang
+                self.demand = None if wanted == "report" else wanted
         self._alerts.update("hang", self._hang(), self._monitor.seen.step)
 
     def _hang(self) -> list[Finding]:
