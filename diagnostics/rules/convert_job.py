@@ -222,7 +222,8 @@ def _memory(foreign: Foreign, job: Job) -> Iterator[Item | Left]:
     elif job.offload & {"optimizer", "idle"}:
         yield Item("memory.adam_offload", True, offload)
     if "params" in job.offload and not (fsdp and in_update):
-        yield Left(offload, "parameters are not moved away between phases here, optimizer states are")
+        params = offload.replace("optimizer_offload", "param_offload")
+        yield Left(params, "parameters are not moved away between phases here, optimizer states are")
     if "activations" in job.offload:
         yield Left(offload, "activations are recomputed here, never offloaded")
 

@@ -113,6 +113,31 @@ def _adapters(foreign: Foreign, job: Job) -> Iterator[Finding]:
             )
 
 
+def _adapters_with_engine(foreign: Foreign, job: Job) -> Iterator[Finding]:
+    if job.lora_rank and job.colocated and job.engine_tp > 1:
+        yield told(
+            foreign,
+            "check.trl.lora-engine-tp",
+            "info",
+            "vllm_tensor_parallel_size",
+            f"LoRA with an engine over {job.engine_tp} colocated ranks was reported to hang in generation "
+            "on machines without NVLink.",
+            use(foreign, "vllm_tensor_parallel_size", 1),
+            evidence=("huggingface/trl#3671",),
+        )
+    if job.lora_rank and job.strategy == "deepspeed" and job.stage == 3 and loads_bf16(foreign) is True:
+        yield told(
+            foreign,
+            "cfg.zero-dtypes",
+            "info",
+            "use_peft",
+            "adapters in float32 on a bf16 base under ZeRO-3: DeepSpeed 0.19.2 stops at the first step "
+            '("output tensor must have the same type").',
+            Fix("use another version of DeepSpeed, or adapters in the base's dtype"),
+            evidence=("huggingface/trl#6089",),
+        )
+
+
 def _fsdp(foreign: Foreign, job: Job) -> Iterator[Finding]:
     if job.strategy == "fsdp" and job.lora_rank and loads_bf16(foreign) is True:
         yield told(
@@ -127,4 +152,4 @@ def _fsdp(foreign: Foreign, job: Job) -> Iterator[Finding]:
         )
 
 
-RULES: tuple[Rule, ...] = (_precision, _adapters, _fsdp)
+RULES: tuple[Rule, ...] = (_precision, _adapters, _adapters_with_engine, _fsdp)

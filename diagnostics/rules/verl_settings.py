@@ -1,5 +1,7 @@
 """verl's settings besides batches: combinations that stop a run, traps, and what has no effect."""
 
+import difflib
+import re
 from collections.abc import Iterator
 
 from diagnostics.rules.foreign import Foreign
@@ -43,6 +45,20 @@ def _sequence_parallel(foreign: Foreign, job: Job) -> Iterator[Finding]:
             Fix("or compare log-probabilities of a step with and without them first"),
             also=(SP,),
             evidence=("volcengine/verl#3723",),
+        )
+
+
+def _sequence_parallel_ignored(foreign: Foreign, job: Job) -> Iterator[Finding]:
+    if job.sp > 1 and re.search(r"qwen3\.5", job.model or "", re.IGNORECASE):
+        yield told(
+            foreign,
+            "check.verl.sp-ignored",
+            "warning",
+            SP,
+            "sequence parallelism was reported to be ignored for Qwen3.5: each rank then holds whole "
+            f"sequences, and token limits count {job.sp} times.",
+            Fix("look at a rank's activation memory in the first step, with and without it"),
+            evidence=("volcengine/verl#7476",),
         )
 
 
@@ -176,8 +192,6 @@ def _removed(foreign: Foreign, job: Job) -> Iterator[Finding]:
 
 
 def _misspelt(foreign: Foreign, job: Job) -> Iterator[Finding]:
-    import difflib
-
     for name, setting in foreign.settings.items():
         if name in DEFAULTS or not setting.line or name in REMOVED:
             continue
@@ -215,6 +229,7 @@ def _some(names: list[str]) -> str:
 
 RULES: tuple[Rule, ...] = (
     _sequence_parallel,
+    _sequence_parallel_ignored,
     _fused,
     _kl,
     _clip_ratio,

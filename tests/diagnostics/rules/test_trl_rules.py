@@ -112,6 +112,8 @@ FIRING: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("cfg.zero", "warning", {**LORA, "accelerate_config": "zero3", "load_in_4bit": True}),
     ("cfg.zero-lora", "warning", {**LORA, **VLLM, "accelerate_config": "zero3"}),
+    ("cfg.zero-dtypes", "info", {**LORA, "accelerate_config": "zero3"}),
+    ("check.trl.lora-engine-tp", "info", {**LORA, **VLLM, "vllm_tensor_parallel_size": 2}),
     ("cfg.fsdp", "warning", {**LORA, "accelerate_config": "fsdp1"}),
     ("check.trl.hub-completions", "error", {"log_completions_hub_repo": "me/x"}),
     ("check.trl.liger", "info", {"use_liger_kernel": True}),
