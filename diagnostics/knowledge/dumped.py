@@ -32,7 +32,7 @@ def with_dumps(diagnosis: Diagnosis, dumps: list[Path], known: Knowledge, lang: 
     """
     verdict = analyse_dumps(dumps)
     notes = [*diagnosis.notes]
-    if verdict.kind in ("unknown", "no-hang"):
+    if verdict.kind in ("unknown", "no-hang", "outside"):  # nothing in flight shows no failure
         if not diagnosis.bytes and any(seen.ranks for seen in verdict.evidence):
             raise Unreadable(verdict.said)
         return msgspec.structs.replace(diagnosis, notes=(*notes, verdict.said), ranks=())
