@@ -57,7 +57,15 @@ def of_launch(launch: Launch) -> Framework | None:
         return "openrlhf"
     if program.startswith("lightrft") or name == "train_colocate.py":
         return "lightrft"
-    return of_names(option_names(launch))
+    names = option_names(launch)
+    found = of_names(names)
+    if (
+        found is None
+        and program.endswith(".py")
+        and len(set(names) & _SHARED_BY_LIGHTRFT_AND_OPENRLHF) > _FEW
+    ):
+        return "lightrft"  # OpenRLHF's programs are modules
+    return found
 
 
 def option_names(launch: Launch) -> list[str]:

@@ -19,8 +19,6 @@ from diagnostics.rules.shell.values import (
 )
 
 _QUOTES = ("string", "raw_string", "ansi_c_string")
-_LONGEST_VALUE = 1_000_000
-"""Characters; a script that doubles a variable again and again is read no further."""
 
 
 class Expander:
@@ -214,13 +212,6 @@ class Expander:
             numbers = [as_int(text_of(self.value(child))) for child in named]
             changed = _substring(text, numbers)
         return self.unknown(node) if changed is None else (Piece(changed, self.line(node)),)
-
-
-def join_values(first: Value, second: Value) -> Value:
-    """`A+=B`; a value that has grown beyond all reason is cut."""
-    if sum(len(piece.text) for piece in first) > _LONGEST_VALUE:
-        return first
-    return (*first, *second)
 
 
 def _in_quotes(node: Node) -> bool:

@@ -8,7 +8,7 @@ from tree_sitter import Node
 
 from diagnostics.rules.shell.arithmetic import evaluate
 from diagnostics.rules.shell.conditions import holds, is_test
-from diagnostics.rules.shell.expand import Expander, join_values, unescaped_in_heredoc
+from diagnostics.rules.shell.expand import Expander, unescaped_in_heredoc
 from diagnostics.rules.shell.state import Array, State
 from diagnostics.rules.shell.values import (
     Piece,
@@ -27,6 +27,9 @@ Parse = Callable[[str], tuple[Node, bytes]]
 _SHELLS = ("bash", "sh", "zsh", "dash")
 _NO_EFFECT = ("echo", "printf", "cd", "exit", "return", "trap", ":", "true", "false", "let", "wait", "sleep")
 _STATEMENTS = ("pipeline", "list", "command")
+_MOST_PIECES = 10_000
+_LONGEST_VALUE = 1_000_000
+"""Characters."""
 _DEEPEST = 20
 """Functions and `bash -c` inside one another; a script that goes deeper calls itself."""
 
@@ -125,7 +128,7 @@ class Walker:
         elif (
             appends and before is not None and not isinstance(value, Array) and not isinstance(before, Array)
         ):
-            value = join_values(before, value)
+            value = (*before, *value)
         self._set(name, value)
 
     def _assign_element(self, name_node: Node, value_node: Node | None) -> None:
@@ -138,6 +141,8 @@ class Walker:
             self._set(name, Array(elements))
 
     def _set(self, name: str, value: Value | Array) -> None:
+        if _is_too_long(value):
+            value = (Piece(f"${name}", self.first_line, unknown=True),)
         self.state.variables[name] = value
         if self.exports_all:
             self.state.exported.add(name)
@@ -153,6 +158,8 @@ class Walker:
                 child = child.child_by_field_name("name") or child
             if child.type == "variable_name" and exports:
                 self.state.exported.add(self.expander.text(child))
+            elif child.type == "variable_name" and "-n" in words:
+                self.state.exported.discard(self.expander.text(child))
 
     def _arithmetic(self, node: Node) -> None:
         """`((A = B * 2))`; other forms change what the file no longer tells."""
@@ -291,8 +298,11 @@ class Walker:
         heredoc: Value | None = None,
     ) -> None:
         argv: list[Value] = []
+        apart = self._stand_apart(node)
         for child in [*node.named_children, *(more or [])]:
-            if child.type == "variable_assignment":
+            if child.type == "variable_assignment" and apart:
+                self._assign(child)
+            elif child.type == "variable_assignment":
                 name = child.child_by_field_name("name")
                 value = child.child_by_field_name("value")
                 if name is not None:
@@ -302,6 +312,15 @@ class Walker:
         line = self.expander.line(node)
         if argv and not self._builtin(text_of(argv[0]), argv, heredoc):
             self._run(argv, environ, line, heredoc)
+
+    def _stand_apart(self, node: Node) -> bool:
+        """True where assignments have a line of their own: the grammar puts them before the next command."""
+        assigned = [child for child in node.named_children if child.type == "variable_assignment"]
+        name = node.child_by_field_name("name")
+        if not assigned or name is None:
+            return False
+        between = self.source[assigned[-1].end_byte : name.start_byte]
+        return re.search(rb"(?<!\\)\n", between) is not None
 
     def _builtin(self, name: str, argv: list[Value], heredoc: Value | None) -> bool:
         """Follow what a builtin does to the variables; False for a command that is none of them."""
@@ -392,6 +411,12 @@ def _branches(node: Node) -> list[tuple[list[Node], list[Node]]]:
 
 def _matches(text: str, pattern: str) -> bool:
     return fnmatchcase(text, pattern.strip("\"'"))
+
+
+def _is_too_long(value: Value | Array) -> bool:
+    """True for a value that has grown beyond all reason, by being put into itself again and again."""
+    pieces = value if isinstance(value, tuple) else [piece for each in value.elements for piece in each]
+    return len(pieces) > _MOST_PIECES or sum(len(piece.text) for piece in pieces) > _LONGEST_VALUE
 
 
 def _number(number: int | None, line: int) -> Value:
