@@ -11,10 +11,11 @@ from diagnostics.knowledge.scan import Hit, Scanned
 from diagnostics.knowledge.schema import Role, Signature
 
 _CODE = re.compile(
-    r"\s+(?:raise|assert|return|if|elif|else|with|for|while|try|except|await|yield|self\.|super\(|"
+    r"\s{2,}(?:raise|assert|return|if|elif|else|with|for|while|try|except|await|yield|self\.|super\(|"
     r"[rf]{0,2}[\"']|[\w.\[\]'\"]+ ?= ?[\w\[({\"'])"
 )
-_FRAME = re.compile(r'\s*File "[^"]+", line \d+')
+_FRAME = re.compile(r'\s*File ["“][^"”]+["”], line \d+')
+_EXCEPTION = re.compile(r"[\w.]*(?:Error|Exception|Interrupt|Exit|Timeout)\b")
 _CAUGHT = re.compile(
     r"\b(?:retry(?:ing)?|retries|will try again|trying again|attempt \d+ ?(?:/|of) ?\d+|recover(?:ed|ing)|"
     r"skipp(?:ed|ing) (?:this |the )?(?:batch|step|sample|micro))\b",
@@ -148,11 +149,9 @@ def read(log: Log) -> list[Incident]:
 def in_code(hit: Hit) -> bool:
     """Whether a line is a source line that a traceback shows, not a message."""
     text = hit.line.text
-    if indent(text) < 2 or _FRAME.match(text):
-        return False
-    if _CODE.match(text):
-        return True
-    return hit.at > 0 and bool(_FRAME.match(hit.block[hit.at - 1].text)) and indent(text) >= 4
+    if _FRAME.match(text) or (hit.at and _FRAME.match(hit.block[hit.at - 1].text)):
+        return not _FRAME.match(text) and not _EXCEPTION.match(text)
+    return bool(_CODE.match(text))
 
 
 def trace_of(hit: Hit) -> list[str]:

@@ -16,6 +16,9 @@ _PREFIXES = tuple(
     re.compile(pattern)
     for pattern in (
         r"\[(?:rank|default|Rank )?(?P<rank>\d+)\]: ?",
+        r"(?P<rank>\d{1,4}): (?=\S|  )",
+        r"(?P<who>(?:\d{1,3}\.){3}\d{1,3}|(?:node|worker|host|gpu)[\w.-]*): ",
+        r"(?:stdout|stderr) [FP] ",
         r"\((?P<who>[^()]*\bpid=\d+[^()]*|raylet[^()]*|autoscaler[^()]*|gcs_server[^()]*)\) ?",
         rf"\[?(?P<Y>\d{{4}})[-/](?P<M>\d\d)[-/](?P<D>\d\d)[ T]{_CLOCK}(?:Z|[+-]\d\d:?\d\d)?"
         r"(?P<parts>(?: (?:[A-Z]{2,3}\d+|pid=\d+))*)\]?[:,]?(?: - |[ \t]|$)",
@@ -23,14 +26,19 @@ _PREFIXES = tuple(
         rf"\[?(?P<level>[EWIFV])(?P<M>\d\d?)(?P<D>\d\d) {_CLOCK}(?: +\d+)? {_SOURCE}\] ?",
         rf"\[(?P<level>[EWIF]) {_SOURCE}\] ?",
         rf"\[(?P<level>{_LEVEL})\|[^\]]*\] ?",
+        rf"(?P<level>{_LEVEL}):[\w.]+:(?! )",
+        rf"[\w.]+ - (?P<level>{_LEVEL}) - ",
+        rf"\| (?P<level>{_LEVEL}) *\| [^|]* - ",
         rf"\[?(?P<level>{_LEVEL})\]?[:, ]*(?:- )?(?=\S)",
         rf"\[?{_SOURCE}(?::\w+)?(?:\] ?| -- )",
         r"(?P<who>[\w.-]+:\d+:\d+) \[(?P<device>\d+)\] (?=NCCL )",
         r"(?P<mon>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(?P<D>\d{1,2}) "
-        rf"{_CLOCK} (?:[\w.-]+ )?(?=\S)",
+        rf"{_CLOCK} (?:[\w.-]+ )?(?:[\w./-]+\[\d+\]: ?)?(?=\S)",
         r">> ?",
     )
 )
+_BAR = re.compile(r"[^\[]{0,160}\d/\d+ \[[\d:?]+<[\d:?]+,[^\]]*\] *(?=\S)")
+"""A progress bar, to which the next line of another writer was glued."""
 _MONTHS = {name: number for number, name in enumerate(calendar.month_abbr) if name}
 _RANK = re.compile(r"\brank[ =](\d+)", re.I)
 _WATCHDOG_RANK = re.compile(r"\[(?:PG[^\]]*?)?Rank (\d+)\]")
@@ -74,7 +82,8 @@ def _decode(raw: bytes) -> str:
 def parse(full: str, number: int = 0, rank: int = -1) -> Line:
     """Part a clean line; `rank` is that of its file, if its name tells."""
     process, level, t = "", "", None
-    position = 0
+    bar = _BAR.match(full)
+    position = bar.end() if bar else 0
     own_rank = -1
     for _ in range(8):
         found = _prefix(full, position)

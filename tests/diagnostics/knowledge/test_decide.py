@@ -92,6 +92,12 @@ def test_words_in_the_source_lines_of_a_traceback_are_no_messages(look: Look):
     assert look.causes(text + "ValueError: the real one\n") == ["unknown"]
 
 
+def test_a_traceback_that_was_pasted_without_its_indentation(look: Look):
+    text = 'File “/x/a.py”, line 9, in f\nraise ValueError("CUDA out of memory. Tried to allocate 1 GiB")\n'
+    assert look.causes(text + "ValueError: the real one\n") == ["unknown"]
+    assert look.causes('File "<stdin>", line 9, in f\n' + OOM + "\n") == ["cuda-oom-train"]
+
+
 def test_lines_nearby_decide_in_their_order(look: Look):
     frame = '(W pid=1)   File "a.py", line 9, in generate_sequences\n'
     assert look.causes(f"{frame}(W pid=1) {OOM}\n") == ["cuda-oom-rollout"]

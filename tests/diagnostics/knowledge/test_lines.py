@@ -81,6 +81,28 @@ CASES = [
         "NCCL WARN Connect failed",
     ),
     ("Mar 12 10:00:00 node7 kernel: Out of memory", "", -1, "", "kernel: Out of memory"),
+    (
+        "  1%| | 1021/100000 [45:39<51:20:53,  1.87s/it][rank2]:[E723 01:58:45.5 a.cpp:6] [Rank 2] Watchdog",
+        "rank 2",
+        2,
+        "E",
+        "[Rank 2] Watchdog",
+    ),
+    ("  5%|5 | 1/20 [00:24<27:11, 24.37s/it]NaN or Inf found", "", -1, "", "NaN or Inf found"),
+    ("3: RuntimeError: of srun --label", "rank 3", 3, "", "RuntimeError: of srun --label"),
+    ("10.0.0.7: [rank9]: x", "10.0.0.7", 9, "", "x"),
+    (
+        "worker-1: Traceback (most recent call last):",
+        "worker-1",
+        -1,
+        "",
+        "Traceback (most recent call last):",
+    ),
+    ("2025-05-26T10:00:00.123456789Z stderr F [rank0]: y", "rank 0", 0, "", "y"),
+    ("Aug 17 18:42:18 vllm vllm[8052]: (APIServer pid=8052)   File", "APIServer pid=8052", -1, "", "  File"),
+    ("2025-01-01 10:00:00,123 - root - ERROR - boom", "", -1, "E", "boom"),
+    ("2025-01-01 10:00:00.123 | ERROR    | trainer:fit:12 - boom", "", -1, "E", "boom"),
+    ("ERROR:torch.distributed.elastic:failed", "", -1, "E", "failed"),
     ("RuntimeError: [1] is not a prefix", "", -1, "", "RuntimeError: [1] is not a prefix"),
 ]
 
