@@ -9,7 +9,7 @@ import re
 import time
 from pathlib import Path
 
-from diagnostics.xid import xid_finding, xid_of
+from diagnostics.xids import ACTIONS, Seen, read_xids
 from engine.findings import Finding, Fix
 
 KMSG = Path("/dev/kmsg")
@@ -36,30 +36,47 @@ class KernelLog:
 
     def findings(self) -> list[Finding]:
         """Everything found so far; what the kernel has said stays true."""
-        while (record := self._next()) is not None:
-            self._take(record)
+        while records := self._next():
+            for record in records.splitlines():
+                self._take(record)
         return list(self._found.values())[:_KEEP]
 
-    def _next(self) -> str | None:
-        if self._file < 0:
-            return None
-        try:
-            return os.read(self._file, _RECORD).decode(errors="replace") or None
-        except BlockingIOError:
-            return None
-        except OSError:  # EPIPE: old messages were overwritten; the next read goes on with the oldest kept
-            return ""
+    def _next(self) -> str:
+        """One record, several from a pipe; empty where there is no more now."""
+        while self._file >= 0:
+            try:
+                return os.read(self._file, _RECORD).decode(errors="replace")
+            except BlockingIOError:
+                return ""
+            except (
+                BrokenPipeError
+            ):  # old messages were overwritten; the next read goes on with the oldest kept
+                continue
+            except OSError:
+                self._file = -1
+        return ""
 
     def _take(self, record: str) -> None:
-        """One record, `priority,sequence,microseconds,flags;text`."""
+        """`priority,sequence,microseconds,flags;text`."""
         head, _, text = record.partition(";")
         fields = head.split(",")
         if len(fields) < 3 or not fields[2].isdecimal() or int(fields[2]) < self._since_boot:
             return
-        if xid := xid_of(text):
-            self._found.setdefault(f"xid {xid.bus} {xid.code}", xid_finding(xid, f"gpu.xid-{xid.code}"))
-        elif killed := _KILLED.search(text):
+        for seen in read_xids(text):
+            self._found.setdefault(f"{seen.bus} {seen.code}", _xid(seen))
+        if killed := _KILLED.search(text):
             self._found.setdefault("killed", _killed(killed[1] or killed[4], killed[2] or killed[3], text))
+
+
+def _xid(seen: Seen) -> Finding:
+    words, command = ACTIONS[seen.xid.act]
+    return Finding(
+        id=f"gpu.xid-{seen.code}",
+        severity=seen.xid.severity,
+        cause=f"the GPU at {seen.bus} reported Xid {seen.code}: {seen.xid.meaning}.",
+        evidence=(seen.text.strip(),),
+        fixes=(Fix(words, command=command.format(i=seen.bus)),),
+    )
 
 
 def _killed(pid: str, command: str, text: str) -> Finding:
