@@ -61,7 +61,7 @@ def analyse_run(
         again = evidence.look(run_dir, known, limits.collect_s)
         seen = msgspec.structs.replace(seen, rounds=(*seen.rounds, again))
         before, verdict = verdict, decide(seen)
-        if verdict.confidence == "high" and (verdict.kind, verdict.ranks) == (before.kind, before.ranks):
+        if verdict.confidence != "low" and (verdict.kind, verdict.ranks) == (before.kind, before.ranks):
             break
     _keep(seen, verdict, run_dir, run_dir / FOLDER / stamp)
     return verdict

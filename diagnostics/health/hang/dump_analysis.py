@@ -95,8 +95,8 @@ def _nothing_in_flight(dumps: dict[int, Dump], found: list[Wait]) -> Verdict:
         kind="outside",
         ranks=(),
         cause="unknown",
-        said=f"Every collective that {len(dumps)} ranks recorded is over{ended}: if the job hangs, it hangs "
-        "outside of collectives.",
+        said=f"Every collective that {ranks_words(sorted(dumps))} recorded is over{ended}: if the job "
+        "hangs, it hangs outside of collectives.",
         evidence=(Seen(PROBE, f"no unfinished entry in {len(dumps)} dumps"),),
         confidence="low",
         disproof="A stack that stands in a collective.",

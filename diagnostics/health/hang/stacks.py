@@ -115,20 +115,23 @@ class _SpyFrame(msgspec.Struct):
 
 
 class _SpyThread(msgspec.Struct):
+    pid: int = 0
+    os_thread_id: int | None = None
     thread_name: str | None = None
     frames: list[_SpyFrame] = []
 
 
 def parse_py_spy(text: bytes) -> tuple[Thread, ...]:
     """Threads from `py-spy dump --json`, the main one first. Raises msgspec's errors."""
-    threads = [
+    threads = msgspec.json.decode(text, type=list[_SpyThread])
+    threads.sort(key=lambda thread: thread.thread_name != "MainThread" and thread.os_thread_id != thread.pid)
+    return tuple(
         Thread(
-            thread.thread_name or "",
+            thread.thread_name or str(thread.os_thread_id or ""),
             tuple(Frame(frame.filename, frame.line, frame.name) for frame in thread.frames),
         )
-        for thread in msgspec.json.decode(text, type=list[_SpyThread])
-    ]
-    return tuple(sorted(threads, key=lambda thread: thread.name != "MainThread"))
+        for thread in threads
+    )
 
 
 def _ask(file: Path, process: Process, limit_s: float) -> Stack:

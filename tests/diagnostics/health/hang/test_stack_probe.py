@@ -59,6 +59,16 @@ def test_a_rank_that_registered_writes_its_stacks_and_goes_on(tmp_path: Path) ->
         assert process.poll() is None
 
 
+def test_native_code_that_holds_the_interpreter_is_seen_through(tmp_path: Path) -> None:
+    native = "import ctypes; ctypes.PyDLL(None).sleep(60)"
+    with program(
+        REGISTERED.replace("    time.sleep(60)\n\ndumps", f"    {native}\n\ndumps"), tmp_path
+    ) as process:
+        time.sleep(0.2)
+        found = stacks.take(tmp_path, look({0: process.pid}), 5)[0]
+        assert found.threads[0].frames[0].function == "wait_for_server"
+
+
 def test_a_process_that_did_not_register_gets_no_signal(tmp_path: Path) -> None:
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks" / "rank-00000.txt").touch()  # left by an earlier attempt
@@ -102,17 +112,19 @@ Current thread 0x00007f02 (most recent call first):
     )
 
 
-def test_py_spy_is_read_main_thread_first() -> None:
+@pytest.mark.parametrize("name", ["MainThread", None])
+def test_py_spy_is_read_main_thread_first(name: str | None) -> None:
     dump = [
-        {"thread_id": 1, "thread_name": "pt_autograd_0", "frames": []},
+        {"pid": 7, "os_thread_id": 9, "thread_name": "pt_autograd_0", "frames": []},
         {
-            "thread_id": 2,
-            "thread_name": "MainThread",
+            "pid": 7,
+            "os_thread_id": 7,
+            "thread_name": name,
             "frames": [{"name": "f", "filename": "a.py", "line": 3, "module": None}],
         },
     ]
     main, _ = parse_py_spy(json.dumps(dump).encode())
-    assert main == Thread("MainThread", (Frame("a.py", 3, "f"),))
+    assert main == Thread(name or "7", (Frame("a.py", 3, "f"),))
 
 
 def test_vote_ignores_lines_of_libraries_and_keeps_own_ones() -> None:
