@@ -39,6 +39,9 @@ def test_a_good_script_has_no_error_and_no_warning(tmp_path: Path) -> None:
 
 
 PREFIX = "check.openrlhf."
+REWARD = "--remote_rm_url reward.py "
+TOGETHER = "--colocate_all_models "
+BUDGET = "--use_dynamic_batch --train_max_tokens_per_gpu 1000 --max_len 4096 --generate_max_len 1024"
 
 
 @pytest.mark.parametrize(
@@ -49,11 +52,11 @@ PREFIX = "check.openrlhf."
         ("--reward_pretrain r", "", {"no-effect.reward-model": "warning"}),
         ("--adam_offload", "", {"no-effect.deepspeed-sleep": "warning"}),
         ("--async_train", "", {"async-sleep": "error"}),
-        ("", "--colocate_all_models ", {"no-effect.vllm-sleep": "warning", "deepspeed-sleep-alone": "warning"}),
+        ("", TOGETHER, {"no-effect.vllm-sleep": "warning", "deepspeed-sleep-alone": "warning"}),
         ("", "--vllm_enable_sleep ", {"no-sleep": "warning"}),
         ("", "--vllm_num_engines 4 ", {"packing-without-vllm": "error"}),
-        ("", "--remote_rm_url reward.py ", {"no-reward": "error"}),
-        ("--dynamic_filtering", "--remote_rm_url reward.py ", {"no-reward": "error", "filtering-scores": "error"}),
+        ("", REWARD, {"no-reward": "error"}),
+        ("--dynamic_filtering", REWARD, {"no-reward": "error", "filtering-scores": "error"}),
         ("--dynamic_filtering --dynamic_filtering_reward_range 1 0", "", {"filtering-range": "error"}),
         ("--vllm_generate_batch_size 256", "", {"oversampling": "error"}),
         ("--init_kl_coef 0", "", {"kl-zero": "warning"}),
@@ -61,7 +64,7 @@ PREFIX = "check.openrlhf."
         ("--ring_attn_size 3", "", {"cfg.sp": "error"}),
         ("", "--vllm_gpu_memory_utilization 0.5 ", {"engine-share": "warning"}),
         ("--use_wandb $KEY", "", {"key-on-command-line": "warning", "check.shell.not-known": "info"}),
-        ("--use_dynamic_batch --train_max_tokens_per_gpu 1000 --max_len 4096 --generate_max_len 1024", "--micro_train_batch_size 4 ", {"token-budget": "warning"}),
+        (BUDGET, "--micro_train_batch_size 4 ", {"token-budget": "warning"}),
     ],
 )  # fmt: skip
 def test_options_in_both_spellings(tmp_path: Path, more: str, without: str, expected: dict[str, str]) -> None:
