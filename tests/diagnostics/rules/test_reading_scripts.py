@@ -35,7 +35,7 @@ def test_every_job_of_a_script_is_read() -> None:
     jobs = read(open_source(SCRIPTS / "lightrft_cluster.sh"))
     assert [job.get("advantage_estimator") for job in jobs] == ["group_norm", "rloo"]
     assert [(job.ranks, job.nodes, job.get("train_batch_size")) for job in jobs] == [(16, 2, 128)] * 2
-    assert [problem.id for problem in jobs[0].problems][0] == "check.shell.sourced"
+    assert jobs[0].problems[0].id == "check.shell.sourced"
 
 
 def test_every_setting_has_the_line_of_its_option() -> None:

@@ -65,8 +65,8 @@ def test_variables_of_one_framework() -> None:
     [
         ("WANDB_API_KEY", True), ("HF_TOKEN", True), ("AWS_SECRET_ACCESS_KEY", True), ("DB_PASSWORD", True),
         ("use_wandb", True), ("logger.wandb.key", True), ("OPENAI_API_KEY", True),
-        ("TOKENIZERS_PARALLELISM", False), ("input_key", False), ("max_tokens", False), ("loss_agg_mode", False),
-        ("first_token_temperature", False), ("data.image_key", False),
+        ("TOKENIZERS_PARALLELISM", False), ("input_key", False), ("max_tokens", False),
+        ("loss_agg_mode", False),        ("first_token_temperature", False), ("data.image_key", False),
     ],
 )  # fmt: skip
 def test_names_of_secrets(name: str, secret: bool) -> None:
