@@ -90,7 +90,9 @@ def vote(stacks: Mapping[int, Stack]) -> list[tuple[int, ...]]:
 
 def _take(run_dir: Path, process: Process, program: str | None, limit_s: float) -> Stack:
     rank = process.rank
-    if process.pid is None or not process.alive:
+    if process.pid is None:
+        return Stack(rank, silence="its process is not known: it has written no event, or is elsewhere")
+    if not process.alive:
         return Stack(rank, silence="there is no process")
     stack = _ask(run_dir / "stacks" / f"rank-{rank:05d}.txt", process, limit_s)
     if not stack.threads and program:
