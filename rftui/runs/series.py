@@ -8,7 +8,7 @@ It is extended by many points at once, so appending stays cheap. About 13 bytes 
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import inf, isfinite, isnan, nan
 from typing import Literal, NamedTuple
@@ -99,16 +99,20 @@ class Series:
         Column c holds lo + (hi − lo)·c/columns ≤ x < lo + (hi − lo)·(c + 1)/columns, the last one also
         x = hi. Columns without a point are left out. x is the step, or seconds since `origin`.
         """
+        width = (hi - lo) / columns
+        return self.cut([*(lo + width * column for column in range(columns)), hi], axis)
+
+    def cut(self, edges: Sequence[float], axis: Axis = "step") -> list[Bucket]:
+        """Like `window`, with columns from each of these x to the next; they must not decrease."""
         self._extend()
         xs: array[int] | array[float] = self.steps if axis == "step" else self._times
-        width = (hi - lo) / columns
-        edges = [bisect_left(xs, lo)]
-        for column in range(1, columns):
-            edges.append(bisect_left(xs, lo + width * column, edges[-1]))
-        edges.append(bisect_right(xs, hi, edges[-1]))
+        ends = [bisect_left(xs, edges[0])]
+        for edge in edges[1:-1]:
+            ends.append(bisect_left(xs, edge, ends[-1]))
+        ends.append(bisect_right(xs, edges[-1], ends[-1]))
         return [
             Bucket(column, start, end, *self._summary(start, end))
-            for column, (start, end) in enumerate(pairwise(edges))
+            for column, (start, end) in enumerate(pairwise(ends))
             if start < end
         ]
 

@@ -30,6 +30,8 @@ KEEP_SAMPLES = 200
 KEEP_PHASE_STEPS = 256
 KEEP_GPU_SAMPLES = 120
 KEEP_ALERTS = 200
+KEEP_WAIT_STEPS = 16
+"""Steps over which waiting is counted."""
 _KEEP_INTERVALS = 32
 _MAX_STEP = 2**31 - 1
 
@@ -50,6 +52,11 @@ class RankState:
     """phase → the most bytes held in it."""
     collectives: int = 0
     last_collective: Collective | None = None
+    heartbeat: Heartbeat | None = None
+    waited: dict[int, float] = field(default_factory=dict)
+    """step → seconds in collectives that need all ranks, of the last `KEEP_WAIT_STEPS`."""
+    spent: dict[int, float] = field(default_factory=dict)
+    """step → seconds in phases, of the same steps."""
     status: str = ""
     message: str = ""
 
@@ -71,9 +78,15 @@ class RunState:
         self.supervisor = RankState(-1)
         self.phase_totals: dict[int, dict[str, float]] = {}
         """step → phase → seconds on rank 0, of the last `KEEP_PHASE_STEPS` steps, oldest first."""
+        self.step_spans: dict[int, tuple[float, float]] = {}
+        """step → when its first phase began on rank 0, and when the next step's did or its own last one ended."""
         self.longest_phase: dict[str, float] = {}
+        self.tokens = Series()
+        """Response tokens of the whole run up to each step, where throughput and step time are told."""
         self.gpus: dict[tuple[str, int], Gpu] = {}
         self.gpu_history: dict[tuple[str, int], deque[Gpu]] = {}
+        self.gpu_peaks: dict[tuple[str, int], int] = {}
+        """The most memory in use that was seen, in bytes."""
         self.hosts: dict[str, Host] = {}
         self.samples: deque[Sample] = deque(maxlen=KEEP_SAMPLES)
         self.alerts: dict[str, Alert] = {}
@@ -88,6 +101,8 @@ class RunState:
         self.last_progress = 0.0
         """Unix time of the newest step, phase or status of any rank."""
         self._new_attempt = False
+        self._spanned = -1
+        """The step whose span goes on until another begins; −1 across a restart."""
         self._step_times: deque[float] = deque(maxlen=_KEEP_INTERVALS + 1)
         self._fold: dict[type, Callable[[Any], None]] = {
             Header: self._header,
@@ -142,7 +157,9 @@ class RunState:
                 self.latest[name] = series.values[-1]
             else:
                 del self.series[name], self.latest[name]
+        self.tokens.truncate(min(step, _MAX_STEP - 1) + 1)
         self.step = max(0, min(self.step, step))
+        self.step_spans = {s: span for s, span in self.step_spans.items() if s <= step}
         self.phase_totals = {s: totals for s, totals in self.phase_totals.items() if s <= step}
         kept = [sample for sample in self.samples if sample.step <= step]
         self.samples.clear()
@@ -168,6 +185,7 @@ class RunState:
         }
         if event.rank == 0:
             self._new_attempt = True
+            self._spanned = -1
 
     def _metric(self, event: Metric) -> None:
         step, t = event.step, event.t
@@ -190,22 +208,39 @@ class RunState:
                 series = all_series[name] = Series()
             series.append(step, t, number)
             latest[name] = number
+        rate, seconds = event.values.get("throughput/tokens_per_s"), event.values.get("time/step")
+        if rate is not None and seconds is not None:
+            before = self.tokens.values[-1] if len(self.tokens) else 0.0
+            self.tokens.append(step, t, before + rate * seconds)
 
     def _phase(self, event: Phase) -> None:
         rank = self._rank(event)
         self.last_progress = max(self.last_progress, event.t)
         rank.step = event.step
         rank.phase_since = event.t
+        if event.rank == 0:
+            self._span(event)
         if event.state == "begin":
             rank.phase = event.name
             return
         rank.phase = ""
+        _add(rank.spent, event.step, event.seconds)
         if event.rank == 0:
             totals = self.phase_totals.setdefault(event.step, {})
             totals[event.name] = totals.get(event.name, 0.0) + event.seconds
             self.longest_phase[event.name] = max(self.longest_phase.get(event.name, 0.0), event.seconds)
             if len(self.phase_totals) > KEEP_PHASE_STEPS:
-                del self.phase_totals[next(iter(self.phase_totals))]
+                oldest = next(iter(self.phase_totals))
+                del self.phase_totals[oldest]
+                self.step_spans.pop(oldest, None)
+
+    def _span(self, event: Phase) -> None:
+        """Extend the span of the event's step, and end that of the step before."""
+        begin = self.step_spans.get(event.step, (event.t, event.t))[0]
+        if self._spanned not in (-1, event.step) and self._spanned in self.step_spans:
+            self.step_spans[self._spanned] = (self.step_spans[self._spanned][0], event.t)
+        self._spanned = event.step
+        self.step_spans[event.step] = (begin, event.t)
 
     def _memory(self, event: Memory) -> None:
         rank = self._rank(event)
@@ -217,16 +252,20 @@ class RunState:
         rank = self._rank(event)
         rank.collectives += 1
         rank.last_collective = event
+        if event.op.startswith("all_"):
+            _add(rank.waited, event.step, event.seconds)
 
     def _heartbeat(self, event: Heartbeat) -> None:
         rank = self._rank(event)
         if rank.phase != event.phase:
             rank.phase, rank.phase_since = event.phase, event.t
         rank.step = event.step
+        rank.heartbeat = event
 
     def _gpu(self, event: Gpu) -> None:
         key = (event.host, event.index)
         self.gpus[key] = event
+        self.gpu_peaks[key] = max(self.gpu_peaks.get(key, 0), event.memory_used or 0)
         self.gpu_history.setdefault(key, deque(maxlen=KEEP_GPU_SAMPLES)).append(event)
 
     def _host(self, event: Host) -> None:
@@ -257,3 +296,10 @@ class RunState:
         if event.state == "resumed" and event.rank == 0:
             self.rewind(event.step)
             self._new_attempt = False
+
+
+def _add(by_step: dict[int, float], step: int, seconds: float) -> None:
+    """Add to the sum of a step; the oldest steps go."""
+    by_step[step] = by_step.get(step, 0.0) + seconds
+    while len(by_step) > KEEP_WAIT_STEPS:
+        del by_step[next(iter(by_step))]
