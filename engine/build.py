@@ -62,6 +62,8 @@ def build_trainer(
         plan = plan_run(config, len(prompts))
         models = build_models(config, source, strategy, plan)
         strategy.group_checks.check()  # those that sharding has made
+        if strategy.rank == 0:
+            telemetry.emit(Status, state="loaded", message="the weights are there, the rollout engine starts")
         strategy.setup_inference_engine(start_engine(config, source, strategy))
     maker = ExperienceMaker(strategy, source.tokenizer, scorer)
     held_out = _held_out_prompts(config, source)

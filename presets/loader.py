@@ -25,6 +25,13 @@ class Preset:
     """Parameters (`section.key`) the user must give besides."""
     path: Path
 
+    @property
+    def origin(self) -> str:
+        """ "yours" of a file in the user's folder, "built in" of ours, else "file"."""
+        folder = self.path.resolve().parent
+        built_in = folder == Path(__file__).resolve().parent
+        return "built in" if built_in else "yours" if folder == user_dir().resolve() else "file"
+
 
 def user_dir() -> Path:
     """Where the user's own presets lie, one YAML file each."""

@@ -25,7 +25,12 @@ def presets(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         _print_json({"presets": rows, "user_dir": str(loader.user_dir())})
         return
-    _print_table([(row["name"], row.get("title") or f"not usable: {row['error']}") for row in rows])
+    _print_table(
+        [
+            (row["name"], row.get("origin", ""), row.get("title") or f"not usable: {row['error']}")
+            for row in rows
+        ]
+    )
     typer.echo(f"\nStart one: rft launch NAME. Your own go to {loader.user_dir()}")
 
 
@@ -67,7 +72,8 @@ def _row(name: str) -> dict[str, Any]:
         return {"name": name, "error": error.findings[0].cause}
     if preset.layer.findings:
         return {"name": name, "error": preset.layer.findings[0].cause}
-    return {"name": name, "title": preset.title, "description": preset.description, "needs": preset.needs}
+    about = {field: getattr(preset, field) for field in ("title", "origin", "description", "needs")}
+    return {"name": name, **about}
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -16,6 +16,7 @@ from engine.footprint.catalog import find_model
 from rftui.plan.ask import request_here
 from rftui.plan.knobs import BUDGET, MICRO, MICRO_ROLLOUT, RECOMPUTE
 from rftui.plan.planner import evaluate, make_plan
+from rftui.plan.request import Request
 from rftui.plan.result import Plan
 from rftui.plan.words import duration, flag, gb
 from rftui.runs import planned
@@ -35,13 +36,10 @@ def size(
     `as_is`: nothing is chosen, and a configuration that does not fit is only warned of.
     """
     try:
-        shape = find_model(resolved.config.model.pretrain)
+        request, notes = launch_request(resolved, ranks, hardware, dataset_size)
     except FindingsError as error:
         return None, [_not_planned(error.findings[0].cause, resolved)]
-    if not torch_uses_gpus():
-        hardware = msgspec.structs.replace(hardware, gpus=(), installed=0)
-    place, notes = detected_place(hardware, ranks)
-    request = request_here(resolved, shape, place, dataset_size)
+    place = request.place
     if any(finding.severity == "error" for finding in request.findings(resolved.config)):
         return None, []
     plan = evaluate(request) if as_is else make_plan(request)
@@ -51,6 +49,17 @@ def size(
         found = [msgspec.structs.replace(f, severity="warning") for f in found]
         plan = plan if plan.fits or as_is else replace(evaluate(request), findings=plan.findings)
     return plan, [note for note in notes if note.severity == "warning"] + found
+
+
+def launch_request(
+    resolved: Resolved, ranks: int, hardware: Hardware, dataset_size: int | None
+) -> tuple[Request, list[Finding]]:
+    """What a launch asks the planner, and notes on the machine; FindingsError where the model is not known."""
+    shape = find_model(resolved.config.model.pretrain)
+    if not torch_uses_gpus():
+        hardware = msgspec.structs.replace(hardware, gpus=(), installed=0)
+    place, notes = detected_place(hardware, ranks)
+    return request_here(resolved, shape, place, dataset_size), notes
 
 
 def record(run: RunDir, plan: Plan) -> None:

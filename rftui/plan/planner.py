@@ -33,15 +33,19 @@ def make_plan(request: Request) -> Plan:
     return replace(plan, runner_up=_runner_up(found.best, found.runner_up) if found.runner_up else None)
 
 
-def evaluate(request: Request) -> Plan:
-    """The configuration exactly as it is given, defaults included: does it fit, how long does it take?"""
+def as_given(request: Request) -> Plan:
+    """The configuration exactly as it is given, defaults included; what to change is not looked for."""
     exact = _candidate(request, {})
-    fits = request.fits(exact.job, exact.footprint)
-    plan = _plan(request, exact, fits=fits)
+    plan = _plan(request, exact, fits=request.fits(exact.job, exact.footprint))
     defaults = dict.fromkeys((key for key in KNOBS if request.is_open(key)), "the default")
     reasons = _in_order(plan.reasons | defaults)
-    plan = replace(plan, resolved=request.resolved, chosen={}, reasons=reasons)
-    if fits:
+    return replace(plan, resolved=request.resolved, chosen={}, reasons=reasons)
+
+
+def evaluate(request: Request) -> Plan:
+    """The configuration as it is given: does it fit, how long does it take? Where not, what to change."""
+    plan, exact = as_given(request), _candidate(request, {})
+    if plan.fits:
         return plan
     if best := search(request).best:
         change = {k: v for k, v in best.values.items() if v != value_of(request.resolved.config, k)}
