@@ -1,5 +1,6 @@
 """Which trainer a configuration is for: by the program that is started, else by its options or keys."""
 
+import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -8,6 +9,7 @@ from diagnostics.rules.launch import Launch
 from diagnostics.rules.lightrft_flags import FLAGS as LIGHTRFT
 from diagnostics.rules.openrlhf_flags import NEW as OPENRLHF_NEW
 from diagnostics.rules.openrlhf_flags import OLD as OPENRLHF
+from diagnostics.rules.read_openrlhf import is_trainer
 from engine.config.sections import RunConfig
 
 NAMES: dict[Framework, str] = {
@@ -23,6 +25,11 @@ UNDERSTOOD = (
     "openrlhf.cli.train_ppo_ray --flags); verl scripts and YAML (-m verl.trainer.main_ppo a.b=c); TRL "
     "(trl grpo …, YAML, GRPOConfig(…) in Python); Trinity-RFT YAML"
 )
+_TOOLS: dict[str, Framework] = {"trl grpo": "trl", "trl rloo": "trl", "trinity run": "trinity"}
+_NOT_RL = re.compile(
+    r"(^|[/._])(train_)?(srm|grm|sft|dpo|kto|rm|prm|eval\w*|serve\w*|test\w*)(_\w+)?(\.py)?$"
+)
+"""Programs that train reward models, fine-tune on examples, evaluate or serve."""
 _OURS = set(RunConfig.model_fields)
 _TRINITY = {"mode", "cluster", "buffer", "explorer", "synchronizer", "monitor", "checkpoint_root_dir"}
 _VERL = {"actor_rollout_ref", "reward_model", "custom_reward_function", "critic"}
@@ -47,16 +54,16 @@ def of_launch(launch: Launch) -> Framework | None:
     name = PurePosixPath(program).name
     if program.startswith(("rft ", "rftui ")):
         return "rftui"
-    if program.startswith("trl "):
-        return "trl"
-    if program.startswith("trinity "):
-        return "trinity"
-    if program.startswith("verl.") or name in ("main_ppo.py", "main_dapo.py"):
+    if program.startswith(("trl ", "trinity ")):
+        return _TOOLS.get(program)
+    if program.startswith("verl.trainer.main_") or name in ("main_ppo.py", "main_dapo.py"):
         return "verl"
-    if program.startswith("openrlhf.") or name == "train_ppo_ray.py":
-        return "openrlhf"
-    if program.startswith("lightrft") or name == "train_colocate.py":
+    if program.startswith("openrlhf.") or name in ("train_ppo_ray.py", "train_ppo.py"):
+        return "openrlhf" if is_trainer(program) else None
+    if name == "train_colocate.py":
         return "lightrft"
+    if _NOT_RL.search(program):
+        return None
     names = option_names(launch)
     found = of_names(names)
     if (

@@ -2,7 +2,11 @@
 
 from diagnostics.rules.flags import Flag, real, switch, text, texts, whole
 
-ESTIMATORS = ("gae", "reinforce", "rloo", "reinforce_baseline", "group_norm", "cpgd", "reinforce++")
+NEWER_ESTIMATORS = ("on_policy_distillation",)
+"""Since spring 2026."""
+ESTIMATORS = (
+    "gae", "reinforce", "rloo", "reinforce_baseline", "group_norm", "cpgd", "reinforce++", *NEWER_ESTIMATORS,
+)  # fmt: skip
 
 INSTEAD = {"gspo": "group_norm", "gmpo": "group_norm", "grpo": "group_norm", "ppo": "gae"}
 """Of what the guide, or habit, calls an estimator."""
@@ -158,6 +162,13 @@ EXAMPLES: dict[str, dict[str, Flag]] = {
         "max_pixels": whole(282_240),
         "system_prompt_path": text(),
         "limit_mm_video_per_prompt": whole(-1),
+    },
+    "math_prm": {
+        "local_hf_generate_max_batch_size": whole(),
+        "local_hf_max_new_tokens": whole(),
+        "hf_separate_rollout_actor": switch(),
+        "hf_separate_rollout_keep_on_gpu": switch(),
+        "eval_holdout_size": whole(),
     },
     "r1_aqa": {
         "ckpt_path_local": text(),

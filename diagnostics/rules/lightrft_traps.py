@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from diagnostics.rules.foreign import Foreign
 from diagnostics.rules.job import Job
 from diagnostics.rules.job_lightrft import default
-from diagnostics.rules.lightrft_flags import GUIDE
+from diagnostics.rules.lightrft_flags import GUIDE, NEWER_ESTIMATORS
 from diagnostics.rules.secrets import HIDDEN
 from diagnostics.rules.telling import Rule, count, drop, flag, number, shown, text, told, use
-from engine.findings import Finding, Fix
+from engine.findings import Finding, Fix, Severity
 
 
 def _backend(foreign: Foreign, job: Job) -> Iterator[Finding]:
@@ -63,6 +63,9 @@ def _critic(foreign: Foreign, job: Job) -> Iterator[Finding]:
 def _estimator(foreign: Foreign, job: Job) -> Iterator[Finding]:
     name = "advantage_estimator"
     value = text(foreign, name)
+    if value in NEWER_ESTIMATORS:
+        cause = f"{value} is known to versions since spring 2026 only."
+        yield told(foreign, "check.lightrft.newer-estimator", "info", name, cause)
     if value == "reinforce++":
         cause = "the command line takes reinforce++, but the trainer stops at 'Unknown advantage estimator'."
         fix = use(foreign, name, "reinforce_baseline", "which is the nearest")
@@ -159,9 +162,13 @@ def _broken(foreign: Foreign, job: Job) -> Iterator[Finding]:
         yield told(foreign, "check.lightrft.lora-sync", "warning", "lora_rank", cause, fix)
     engine = text(foreign, "engine_type", "vllm")
     if "$" not in engine and engine not in ("vllm", "sglang"):
+        newer = engine == "hf"
         cause = f"engine_type = {engine} stops with 'Unsupported backend': it is vllm or sglang."
+        if newer:
+            cause = "engine_type = hf is known to versions since spring 2026 only, and is slow."
         fix = use(foreign, "engine_type", "vllm")
-        yield told(foreign, "check.lightrft.engine", "error", "engine_type", cause, fix)
+        severity: Severity = "warning" if newer else "error"
+        yield told(foreign, "check.lightrft.engine", severity, "engine_type", cause, fix)
 
 
 def _lengths(foreign: Foreign, job: Job) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ def parsed(line: str) -> Parsed:
         ("--batch_size 4 --lr=2e-6 --fast", {"batch_size": 4, "lr": 2e-6, "fast": True}),
         ("--slow", {"fast": False}),
         ("--batch_limit -1", {"batch_limit": -1}),
-        ("--betas 0.9 0.95 --modules q k --name a", {"betas": [0.9, 0.95], "modules": ["q", "k"], "name": "a"}),
+        ("--betas 0.9 0.95 --modules q k --lr 1", {"betas": [0.9, 0.95], "modules": ["q", "k"], "lr": 1.0}),
         ("--name '' --batch_size $N", {"name": "", "batch_size": "$N"}),
     ],
 )  # fmt: skip
