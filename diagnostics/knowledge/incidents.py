@@ -15,7 +15,9 @@ _CODE = re.compile(
     r"[rf]{0,2}[\"']|[\w.\[\]'\"]+ ?= ?[\w\[({\"'])"
 )
 _FRAME = re.compile(r'\s*File ["“][^"”]+["”], line \d+')
-_EXCEPTION = re.compile(r"[\w.]*(?:Error|Exception|Interrupt|Exit|Timeout)(?:\b|\w*:)|(?:[a-z_]\w*\.)+[A-Z]\w+: ")
+_EXCEPTION = re.compile(
+    r"[\w.]*(?:Error|Exception|Interrupt|Exit|Timeout)(?:\b|\w*:)|(?:[a-z_]\w*\.)+[A-Z]\w+: "
+)
 _CAUGHT = re.compile(
     r"\b(?:retry(?:ing)?|(?<!ax )(?<!of )(?<!\d )retries(?! exceeded| reached)|retries left|"
     r"will try again|trying again|attempt \d+ ?(?:/|of) ?\d+|recover(?:ed|ing)|"
