@@ -41,13 +41,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     is_p2p: bool = False
     profiling_name: str = ""
     input_sizes: tuple[tuple[int, ...], ...] = ()
-    output_sizes: tuple[tuple[int, ...], ...] = ()
     input_dtypes: tuple[str, ...] = ()
-    output_dtypes: tuple[str, ...] = ()
     time_created_ns: int = 0
     time_discovered_started_ns: int | None = None
     time_discovered_completed_ns: int | None = None
-    timeout_ms: int = 0
     state: str = "scheduled"
     retired: bool = False
     frames: Any = None

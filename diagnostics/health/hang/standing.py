@@ -34,7 +34,7 @@ def standing(evidence: Evidence) -> Verdict:
     if recorded.ranks:
         return _kept_by(evidence, recorded)
     if absent:
-        return at_work(evidence, absent, [])
+        return _at_work(evidence, absent, [])
     return _all_alike(evidence, recorded)
 
 
@@ -53,10 +53,10 @@ def _kept_by(evidence: Evidence, recorded: Verdict) -> Verdict:
             f"{ranks_words(ranks).capitalize()} took another path, to {site and site.frame}: {recorded.said}"
         )
         return _supported(msgspec.structs.replace(recorded, kind="desync", cause=DESYNC, said=told), supports)
-    return _supported(at_work(evidence, ranks, list(recorded.evidence)), supports)
+    return _supported(_at_work(evidence, ranks, list(recorded.evidence)), supports)
 
 
-def at_work(evidence: Evidence, ranks: tuple[int, ...], told: list[Seen]) -> Verdict:
+def _at_work(evidence: Evidence, ranks: tuple[int, ...], told: list[Seen]) -> Verdict:
     """Ranks that others wait for, classified by where they stand."""
     seen = evidence.last
     sites = {rank: site for rank in ranks if (site := site_of(seen, rank))}
@@ -90,9 +90,12 @@ def _all_alike(evidence: Evidence, recorded: Verdict) -> Verdict:
     kinds = _kinds(evidence.last, ranks)
     if len(kinds) == 1 and (kind := next(iter(kinds))) in _TASKS:
         hang, doing = _TASKS[kind]
-        verdict = at_work(evidence, ranks, [])
+        verdict = _at_work(evidence, ranks, [])
         said = f"All ranks are {doing}, at {verdict.where}; no collective is unfinished."
         verdict = msgspec.structs.replace(verdict, kind=hang, ranks=(), said=said, cause="unknown")
+        if _moves(evidence, ranks):
+            said += " Their stacks move: this is slow rather than stuck."
+            return msgspec.structs.replace(verdict, said=said, confidence="low")
         return _supported(verdict, list(recorded.evidence) if recorded.kind == "outside" else [])
     if not kinds or not kinds <= {"collective", "device"}:
         return recorded

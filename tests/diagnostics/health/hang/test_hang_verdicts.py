@@ -116,6 +116,9 @@ def test_all_ranks_in_a_silent_reward_are_nobodys_fault(tmp_path: Path) -> None:
     idle = content([entry(1, done=True)])
     verdict = decide(evidence(seen(REWARD, REWARD, dumps=recorded(tmp_path, idle, idle))))
     assert (verdict.kind, verdict.ranks, verdict.confidence) == ("reward", (), "high")
+    later = (Frame("/home/me/score.py", 11, "ask"), *REWARD[1:])
+    moving = decide(evidence(seen(REWARD, REWARD), seen(later, later)))
+    assert (moving.kind, moving.confidence) == ("reward", "low") and "slow rather than stuck" in moving.said
 
 
 def test_all_in_the_same_collective_is_the_network(tmp_path: Path) -> None:
