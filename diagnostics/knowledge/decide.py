@@ -42,16 +42,19 @@ def decide(log: Log) -> list[Verdict]:
     told += exits.incidents(log.builtin_hits(builtin.EXIT), log, closing)
     told.sort(key=lambda incident: incident.order)
     known = {place for incident in told for place in _lines_of(incident)} | benign
-    unknown = exceptions(log, known)
+    cascades = [incident for incident in told if incident.role == "cascade"]
+    cascades = [incident for incident in cascades if not _after_the_end(incident, log)]
+    unknown = exceptions(log, known, died=bool(cascades))
     roots = _roots(told, unknown, log)
     if roots:
         return _ranked(roots, told, unknown)
-    cascades = [incident for incident in told if incident.role == "cascade"]
     if verdict := _unknown(unknown, errors(log, known), cascades, log):
         return [verdict]
-    cascades = [incident for incident in cascades if incident.signature and not _after_the_end(incident, log)]
+    cascades = [incident for incident in cascades if incident.signature]
     if cascades:
-        return [Verdict(CASCADE_ONLY, cascades[:1], 0.3, [incident.hit for incident in cascades[1:]])]
+        return [
+            Verdict(CASCADE_ONLY, cascades[:1], 0.3, _distinct([incident.hit for incident in cascades[1:]]))
+        ]
     return []
 
 

@@ -26,8 +26,6 @@ _CAUGHT = re.compile(
 )
 _HEADER = "Traceback (most recent call last)"
 _CHAIN = re.compile(r"The above exception was the direct cause|During handling of the above exception")
-_GAP = 12
-"""Lines between two frames that may be of others, or source lines of a traceback."""
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
 """Lines around a match in which a word of recovery counts."""
 _PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
@@ -162,17 +160,15 @@ def trace_of(hit: Hit) -> list[str]:
 
     Lines of others that came in between are left in: only the way back to the first frame is found.
     """
-    start, frames, gap = hit.at, 0, 0
+    start, frames = hit.at, 0
     for number in range(hit.at - 1, -1, -1):
         text = hit.block[number].text
         if _HEADER in text:
-            start, frames, gap = number, frames + 1, 0
+            start, frames = number, frames + 1
             if not any(_CHAIN.search(line.text) for line in hit.block[max(0, number - 3) : number]):
                 break
         elif _FRAME.match(text):
-            start, frames, gap = number, frames + 1, 0
-        elif (gap := gap + 1) > _GAP:
-            break
+            start, frames = number, frames + 1
     if not frames:
         start = max(0, hit.at - _NEAR_BEFORE)
     return [line.text for line in hit.block[start : hit.at + 1 + _NEAR_AFTER]]
@@ -180,7 +176,7 @@ def trace_of(hit: Hit) -> list[str]:
 
 def _is_unraisable(hit: Hit) -> bool:
     """Whether Python only printed an exception, from a `__del__` or at exit, and went on."""
-    for line in reversed(hit.block[max(0, hit.at - _GAP) : hit.at]):
+    for line in reversed(hit.block[: hit.at]):
         if "Exception ignored in" in line.text:
             return True
         if _HEADER not in line.text and not _FRAME.match(line.text) and not indent(line.text):
@@ -193,15 +189,19 @@ def _says_caught(hit: Hit) -> bool:
     return any(_CAUGHT.search(line.text) for line in near if not _CODE.match(line.text))
 
 
-def exceptions(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
-    """Exceptions, the earliest first, that no signature knows and that their process did not outlive."""
+def exceptions(log: Log, known: set[tuple[int, int]], died: bool) -> list[Hit]:
+    """Exceptions that no signature knows, the earliest first, without those that were survived.
+
+    `died`: other lines tell that a process ended; then progress alone, perhaps of others, excuses nothing.
+    """
+    excused = log.survived if died else log.outlived
     hits = [
         hit
         for hit in log.builtin_hits(builtin.EXCEPTION)
         if (hit.source, hit.line.number) not in known
         and not in_code(hit)
         and not _is_unraisable(hit)
-        and not log.outlived(hit)
+        and not excused(hit)
     ]
     return sorted(hits, key=log.order)
 

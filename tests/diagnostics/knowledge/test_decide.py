@@ -152,6 +152,11 @@ def test_an_unknown_exception_that_its_process_outlived_is_no_failure(look: Look
     ) == ["unknown"]
 
 
+def test_progress_of_others_excuses_no_exception_where_a_process_died(look: Look):
+    lost = TRACE + "mylib.StrangeError: lost\n"
+    assert look.causes(lost + DIED + "\n" + steps(300)) == ["unknown"]
+
+
 def test_unknown_quotes_the_first_exception_of_the_earliest_process(look: Look):
     text = f"{TRACE}mylib.StrangeError: first\n{TRACE}ValueError: second\n{DIED}\n"
     found = look.at(text).findings[0]
