@@ -1,4 +1,4 @@
-"""LightRFT's launch scripts: `torchrun … examples/gsm8k_geo3k/train_colocate.py --flags`."""
+"""LightRFT's launch scripts: `torchrun … examples/gsm8k_geo3k/train_colocate.py …`."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence

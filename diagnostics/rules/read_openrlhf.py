@@ -1,4 +1,4 @@
-"""OpenRLHF's launch scripts: `ray job submit … -- python3 -m openrlhf.cli.train_ppo_ray --flags`."""
+"""OpenRLHF's launch scripts: `ray job submit … -- python3 -m openrlhf.cli.train_ppo_ray …`."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def is_trainer(program: str) -> bool:
 
 
 def is_dotted(foreign: Foreign) -> bool:
-    """True where the options have the names of 2026: `--rollout.batch_size`."""
+    """True where the options have the names of 2026: `rollout.batch_size`."""
     return any("." in name for name in foreign.settings)
 
 

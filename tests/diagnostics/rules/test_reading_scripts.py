@@ -41,11 +41,16 @@ def test_every_job_of_a_script_is_read() -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        "python -m openrlhf.cli.train_sft", "python -m openrlhf.cli.serve_rm --port 1", "trl sft",
-        "trl vllm-serve", "python -m verl.trainer.fsdp_sft_trainer", "torchrun examples/srm_training/train_srm_vl.py --fsdp",
-        "torchrun examples/grm_training/train_grm_vl.py --engine_tp_size 2", "trinity view",
+        "python -m openrlhf.cli.train_sft",
+        "python -m openrlhf.cli.serve_rm --port 1",
+        "trl sft",
+        "trl vllm-serve",
+        "python -m verl.trainer.fsdp_sft_trainer",
+        "torchrun examples/srm_training/train_srm_vl.py --fsdp",
+        "torchrun examples/grm_training/train_grm_vl.py --engine_tp_size 2",
+        "trinity view",
     ],
-)  # fmt: skip
+)
 def test_programs_that_do_no_rl_are_passed_over(tmp_path: Path, program: str) -> None:
     path = tmp_path / "run.sh"
     rest = "--bf16 --num_episodes 1 --train_batch_size 8 --micro_train_batch_size 1 --pretrain m"
