@@ -28,6 +28,7 @@ class State:
         self.functions: dict[str, Any] = {}
         self.arguments: list[Value] | None = None
         self.sourced: list[str] = []
+        self.exports_all = False
 
     def copy(self) -> "State":
         """An independent state for one branch."""
@@ -37,6 +38,7 @@ class State:
         other.functions = dict(self.functions)
         other.arguments = self.arguments
         other.sourced = self.sourced
+        other.exports_all = self.exports_all
         return other
 
     def get(self, name: str) -> Variable | None:

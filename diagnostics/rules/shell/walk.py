@@ -6,10 +6,10 @@ from fnmatch import fnmatchcase
 
 from tree_sitter import Node
 
-from diagnostics.rules.shell.arithmetic import evaluate
+from diagnostics.rules.shell.assign import Assigner
 from diagnostics.rules.shell.conditions import holds, is_test
 from diagnostics.rules.shell.expand import Expander, unescaped_in_heredoc
-from diagnostics.rules.shell.state import Array, State
+from diagnostics.rules.shell.state import State
 from diagnostics.rules.shell.values import (
     Piece,
     Value,
@@ -27,9 +27,6 @@ Parse = Callable[[str], tuple[Node, bytes]]
 _SHELLS = ("bash", "sh", "zsh", "dash")
 _NO_EFFECT = ("echo", "printf", "cd", "exit", "return", "trap", ":", "true", "false", "let", "wait", "sleep")
 _STATEMENTS = ("pipeline", "list", "command")
-_MOST_PIECES = 10_000
-_LONGEST_VALUE = 1_000_000
-"""Characters."""
 _DEEPEST = 20
 """Functions and `bash -c` inside one another; a script that goes deeper calls itself."""
 
@@ -46,8 +43,8 @@ class Walker:
         self.depth = depth
         self.first_line = first_line
         self.source = source
-        self.exports_all = False
         self.expander = Expander(state, source, first_line)
+        self.assigner = Assigner(state, self.expander)
 
     def visit(self, node: Node) -> None:
         """Read one statement, or a block of them."""
@@ -55,9 +52,9 @@ class Walker:
             case "command":
                 self._command(node, {})
             case "variable_assignment":
-                self._assign(node)
+                self.assigner.assign(node)
             case "declaration_command":
-                self._declare(node)
+                self.assigner.declare(node)
             case "unset_command":
                 for child in node.named_children:
                     self.state.variables.pop(self.expander.text(child), None)
@@ -79,7 +76,7 @@ class Walker:
             case "function_definition":
                 self._define(node)
             case "compound_statement" if self.expander.text(node).startswith("(("):
-                self._arithmetic(node)
+                self.assigner.arithmetic(node)
             case "subshell":
                 self._branch().visit_all(node)
             case "comment" | "test_command":
@@ -103,81 +100,6 @@ class Walker:
         root, source = self.parse(_with_its_lines(value))
         state = self.state.copy() if own_variables else self.state
         Walker(state, source, value[0].line, self.keep, self.parse, self.depth + 1).visit(root)
-
-    # Assignments
-
-    def _assign(self, node: Node) -> None:
-        name_node, value_node = node.child_by_field_name("name"), node.child_by_field_name("value")
-        if name_node is None:
-            return
-        appends = any(child.type == "+=" for child in node.children)
-        if name_node.type == "subscript":
-            self._assign_element(name_node, value_node)
-            return
-        name = self.expander.text(name_node)
-        value: Value | Array
-        if value_node is None:
-            value = (Piece("", self.expander.line(node)),)
-        elif value_node.type == "array":
-            value = self.expander.array(value_node)
-        else:
-            value = self.expander.value(value_node) or (Piece("", self.expander.line(node)),)
-        before = self.state.get(name)
-        if appends and isinstance(before, Array):
-            value = Array([*before.elements, *(value.elements if isinstance(value, Array) else [value])])
-        elif (
-            appends and before is not None and not isinstance(value, Array) and not isinstance(before, Array)
-        ):
-            value = (*before, *value)
-        self._set(name, value)
-
-    def _assign_element(self, name_node: Node, value_node: Node | None) -> None:
-        name = self.expander.text(name_node.named_children[0])
-        variable = self.state.get(name)
-        index = evaluate(name_node.named_children[-1], self.expander.look)
-        elements = list(variable.elements) if isinstance(variable, Array) else []
-        if index is not None and value_node is not None and 0 <= index <= len(elements):
-            elements[index : index + 1] = [self.expander.value(value_node)]
-            self._set(name, Array(elements))
-
-    def _set(self, name: str, value: Value | Array) -> None:
-        if _is_too_long(value):
-            value = (Piece(f"${name}", self.first_line, unknown=True),)
-        self.state.variables[name] = value
-        if self.exports_all:
-            self.state.exported.add(name)
-
-    def _declare(self, node: Node) -> None:
-        kind = self.expander.text(node.children[0])
-        words = [self.expander.text(child) for child in node.named_children if child.type == "word"]
-        exports = kind == "export" and "-n" not in words
-        exports = exports or any(re.fullmatch(r"-\w*x\w*", word) for word in words)
-        for child in node.named_children:
-            if child.type == "variable_assignment":
-                self._assign(child)
-                child = child.child_by_field_name("name") or child
-            if child.type == "variable_name" and exports:
-                self.state.exported.add(self.expander.text(child))
-            elif child.type == "variable_name" and "-n" in words:
-                self.state.exported.discard(self.expander.text(child))
-
-    def _arithmetic(self, node: Node) -> None:
-        """`((A = B * 2))`; other forms change what the file no longer tells."""
-        for child in node.named_children:
-            target = child.named_children[0] if child.named_children else None
-            operator = next((self.expander.text(c) for c in child.children if not c.is_named), "")
-            if target is None or target.type != "variable_name":
-                continue
-            if operator == "=":
-                number = evaluate(child.named_children[-1], self.expander.look)
-                value = (
-                    self.expander.unknown(child)
-                    if number is None
-                    else _number(number, self.expander.line(child))
-                )
-                self._set(self.expander.text(target), value)
-            elif operator in ("++", "--", "+=", "-=", "*=", "/="):
-                self._set(self.expander.text(target), self.expander.unknown(child))
 
     # Branches and loops
 
@@ -248,7 +170,7 @@ class Walker:
         if values:
             note = f"{name} takes {len(values)} values in the loop in line {self.expander.line(node)}"
             first = values[0] if len(values) == 1 else depending(values[0], note)
-            self._set(name, first)
+            self.assigner.set(name, first)
         self.visit(body)
 
     def _define(self, node: Node) -> None:
@@ -301,7 +223,7 @@ class Walker:
         apart = self._stand_apart(node)
         for child in [*node.named_children, *(more or [])]:
             if child.type == "variable_assignment" and apart:
-                self._assign(child)
+                self.assigner.assign(child)
             elif child.type == "variable_assignment":
                 name = child.child_by_field_name("name")
                 value = child.child_by_field_name("value")
@@ -337,7 +259,7 @@ class Walker:
                     unknown = (Piece(f"${variable}", argv[0][0].line, unknown=True),)
                     self.state.variables[variable] = unknown if heredoc is None else _stripped(heredoc)
             case "set":
-                self.exports_all = self.exports_all or "-a" in texts or "allexport" in texts
+                self.state.exports_all = self.state.exports_all or "-a" in texts or "allexport" in texts
             case "shift":
                 self.state.arguments = (self.state.arguments or [])[1:]
             case (
@@ -411,16 +333,6 @@ def _branches(node: Node) -> list[tuple[list[Node], list[Node]]]:
 
 def _matches(text: str, pattern: str) -> bool:
     return fnmatchcase(text, pattern.strip("\"'"))
-
-
-def _is_too_long(value: Value | Array) -> bool:
-    """True for a value that has grown beyond all reason, by being put into itself again and again."""
-    pieces = value if isinstance(value, tuple) else [piece for each in value.elements for piece in each]
-    return len(pieces) > _MOST_PIECES or sum(len(piece.text) for piece in pieces) > _LONGEST_VALUE
-
-
-def _number(number: int | None, line: int) -> Value:
-    return (Piece(str(number), line),)
 
 
 def _stripped(value: Value) -> Value:

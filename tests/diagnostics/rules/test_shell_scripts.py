@@ -211,3 +211,8 @@ def test_sourced_files_are_named() -> None:
 )
 def test_strange_scripts_end(script: str) -> None:
     assert isinstance(parse_script(script), Script)
+
+
+def test_set_a_exports_what_follows() -> None:
+    command = only("A=1\nset -a\nB=2\nif true; then C=3; fi\nx")
+    assert {name: word.text for name, word in command.environ.items()} == {"B": "2", "C": "3"}
