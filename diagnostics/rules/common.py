@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from diagnostics.rules import parallel
 from diagnostics.rules.foreign import Foreign
-from diagnostics.rules.job import Job
+from diagnostics.rules.job import MOST, Job
 from diagnostics.rules.parallel import CommonRule
 from diagnostics.rules.telling import in_order, told, use
 from engine.findings import Finding, Fix
@@ -15,6 +15,22 @@ from engine.footprint.shape import ModelShape
 
 HIGHEST_LR, HIGHEST_LORA_LR, LOWEST_LORA_LR = 1e-5, 1e-3, 5e-6
 """Beyond these, fine-tuning with rewards is seen to collapse, or under LoRA hardly to move."""
+COUNTED = (
+    "prompts",
+    "samples",
+    "epochs",
+    "micro",
+    "micro_forward",
+    "token_budget",
+    "prompt_len",
+    "response_len",
+    "engine_tp",
+    "sp",
+    "train_tp",
+    "train_pp",
+    "train_ep",
+)
+"""Fields that must be whole numbers of at least 1 wherever they are given."""
 MANY_UPDATES = 16
 """Optimizer steps per rollout up to which recipes are known to train well (DAPO takes 16)."""
 
@@ -22,6 +38,19 @@ MANY_UPDATES = 16
 def common_findings(foreign: Foreign, job: Job, shape: ModelShape | None) -> list[Finding]:
     """What is wrong in any framework, errors first."""
     return in_order([finding for rule in RULES for finding in rule(foreign, job, shape)])
+
+
+def _numbers(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Finding]:
+    for field in COUNTED:
+        name = job.names.get(field, "")
+        setting = foreign.settings.get(name)
+        value = None if setting is None or isinstance(setting.value, bool) else setting.value
+        if not isinstance(value, int | float) or (1 <= value <= MOST and value == int(value)):
+            continue
+        cause = (
+            f"{name} = {value:g} is no number that a job can have: it must be a whole number of at least 1."
+        )
+        yield told(foreign, "cfg.number", "error", name, cause)
 
 
 def _group(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Finding]:
@@ -213,6 +242,7 @@ def _off_policy(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterato
 
 
 RULES: tuple[CommonRule, ...] = (
+    _numbers,
     _group,
     *parallel.RULES,
     _lengths,

@@ -4,6 +4,7 @@ A framework's reader fills a `Job`; rules that hold anywhere, the arithmetic in 
 the conversion read it. None: the file does not say, and the framework has no default that could be known.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -124,6 +125,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def name(self, field: str) -> str:
         """What the framework calls `field`; else the field's own name in words."""
         return self.names.get(field, field.replace("_", " "))
+
+
+MOST = 10**9
+"""Of anything that a job counts."""
+
+
+def sensible(job: Job) -> Job:
+    """`job` without numbers that no job can have: these count as unknown, and `cfg.number` tells of them."""
+    changed: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Job):
+        value, least = getattr(job, field.name), 0 if field.name == "stage" else 1
+        counted = isinstance(value, int) and not isinstance(value, bool)
+        measured = isinstance(value, float)
+        if (counted and not least <= value <= MOST) or (measured and not math.isfinite(value)):
+            changed[field.name] = field.default
+    return msgspec.structs.replace(job, **changed)
 
 
 class From(msgspec.Struct, frozen=True):

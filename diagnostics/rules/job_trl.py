@@ -129,7 +129,15 @@ def _strategy(foreign: Foreign) -> tuple[Strategy | None, int | None]:
         return "fsdp", 3
     if foreign.ranks == 1:
         return "single", 0
-    return ("ddp", 0) if foreign.ranks else (None, None)
+    if kind == "MULTI_GPU" or (foreign.ranks and _says_how_it_starts(foreign)):
+        return "ddp", 0
+    return None, None
+
+
+def _says_how_it_starts(foreign: Foreign) -> bool:
+    """A command line whose files were found; a YAML file alone leaves it to accelerate's configuration."""
+    missing = any(problem.id == "check.trl.file-missing" for problem in foreign.problems)
+    return not missing and not foreign.path.endswith((".yaml", ".yml", ".py"))
 
 
 def _offload(foreign: Foreign) -> frozenset[OffloadWhere]:

@@ -156,18 +156,19 @@ def _engine(
     foreign: Foreign, job: Job, shape: ModelShape, card: float | None
 ) -> tuple[list[str], list[Finding]]:
     """The engine's share against its weights and the cache of one sequence."""
-    if card is None or job.engine not in ("vllm", "sglang") or not job.engine_share:
+    part = job.engine_share or 0
+    if card is None or job.engine not in ("vllm", "sglang") or not 0 < part <= 1:
         return [], []
     tp = max(1, job.engine_tp)
     longest = job.model_len or (job.prompt_len or 0) + (job.response_len or 0)
     weights = (NF4 if job.quantized else 2) * shape.params / tp
     token = shape.kv_bytes(tp, 2)
-    share = job.engine_share * card
+    share = part * card
     left = share - weights - ENGINE_OVERHEAD
     if longest and left >= token * longest:
         held = int(left // token)
         line = (
-            f"rollout engine: {job.engine_share:g} of a card = {_gib(share)}: weights {_gib(weights)}, "
+            f"rollout engine: {part:g} of a card = {_gib(share)}: weights {_gib(weights)}, "
             f"cache for about {held:,} tokens = {held // longest:,} sequences of {longest:,}"
         )
         return [line], []
@@ -177,7 +178,7 @@ def _engine(
         fixes.append(use(foreign, name, round(needed / card + 0.05, 2)))
     fixes.append(use(foreign, job.name("engine_tp"), 2 * tp))
     cause = (
-        f"the engine's share, {job.engine_share:g} of the card = {_gib(share)}, does not hold its weights "
+        f"the engine's share, {part:g} of the card = {_gib(share)}, does not hold its weights "
         f"({_gib(weights)}) and the cache of one sequence of {longest:,} tokens ({_gib(token * longest)}): "
         "it does not start."
     )

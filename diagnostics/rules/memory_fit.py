@@ -8,7 +8,7 @@ import msgspec
 from diagnostics.rules.foreign import Foreign
 from diagnostics.rules.job import Job
 from diagnostics.rules.memory_setup import prepare
-from diagnostics.rules.telling import use
+from diagnostics.rules.telling import divisors, use
 from diagnostics.trainers.estimate import estimate
 from engine.findings import Fix
 from engine.footprint.devices import GIB
@@ -81,9 +81,7 @@ def _micro_batch(foreign: Foreign, job: Job, shape: ModelShape) -> Iterator[Chan
     if job.micro is None:
         yield from _token_budget(foreign, job)
         return
-    for size in range(job.micro - 1, 0, -1):
-        if job.micro % size:
-            continue
+    for size in reversed(divisors(job.micro)[:-1]):
         forward = min(size, job.micro_forward or size)
         fix = use(foreign, job.name("micro"), size)
         if (job.micro_forward or size) > size and job.name("micro_forward") != job.name("micro"):
@@ -141,7 +139,7 @@ def _engine(foreign: Foreign, job: Job, shape: ModelShape) -> Iterator[Change]:
 
 
 def _sequence_parallel(foreign: Foreign, job: Job, shape: ModelShape) -> Iterator[Change]:
-    if job.framework not in ("verl", "trinity") or job.strategy != "fsdp" or not job.ranks:
+    if job.framework not in ("verl", "trinity") or job.strategy != "fsdp" or not job.ranks or not job.packs:
         return
     for size in (2, 4, 8):
         if size > job.sp and job.ranks % size == 0 and shape.heads % size == 0 and _kv_allows(shape, size):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from diagnostics.rules.foreign import Framework
 from diagnostics.rules.job import Job
+from diagnostics.trainers.estimate import HEAD_CHUNKS
 from diagnostics.trainers.profile import Profile
 from diagnostics.trainers.profiles import (
     FP32_FROZEN,
@@ -55,6 +56,9 @@ def prepare(job: Job, shape: ModelShape, card: float) -> Prepared | str:
     profile = _profile(job, profile)
     cap = _longest(job, assumed)
     frozen, trained = _other_models(job, shape, profile, assumed)
+    forward = _tokens(job, cap, job.micro_forward or job.micro, job.forward_token_budget or job.token_budget)
+    if job.head in ("chunked", "fused"):
+        forward /= HEAD_CHUNKS  # of the pass without gradient nearly all is logits
     setup = Setup(
         shape=shape,
         params=shape.params,
@@ -63,9 +67,7 @@ def prepare(job: Job, shape: ModelShape, card: float) -> Prepared | str:
         nodes=job.nodes or 1,
         card=card,
         tokens=_tokens(job, cap, job.micro, job.token_budget),
-        forward_tokens=_tokens(
-            job, cap, job.micro_forward or job.micro, job.forward_token_budget or job.token_budget
-        ),
+        forward_tokens=forward,
         stage=job.stage or 0,
         tp=job.train_tp,
         pp=job.train_pp,
@@ -129,10 +131,11 @@ def _images(job: Job, shape: ModelShape, assumed: list[str]) -> Images | None:
 
 
 def _engine(job: Job, profile: Profile) -> Engine | None:
-    if not job.colocated or job.engine not in ("vllm", "sglang") or job.engine_share is None:
+    share = job.engine_share or 0
+    if not job.colocated or job.engine not in ("vllm", "sglang") or not 0 < share <= 1:
         return None
     sleeps = profile.sleeps if job.engine_sleeps is None else job.engine_sleeps
-    return Engine(max(1, job.engine_tp), job.engine_share, sleeps)
+    return Engine(max(1, job.engine_tp), share, sleeps)
 
 
 def _other_models(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from diagnostics.rules.foreign import Foreign
 from diagnostics.rules.job import Job
-from diagnostics.rules.telling import told, use
+from diagnostics.rules.telling import divisors, told, use
 from engine.findings import Finding
 from engine.footprint.shape import ModelShape
 
@@ -14,11 +14,6 @@ CommonRule = Callable[[Foreign, Job, ModelShape | None], Iterator[Finding]]
 
 def _engine_tp(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Finding]:
     tp, name = job.engine_tp, job.name("engine_tp")
-    if tp < 1:
-        yield told(
-            foreign, "cfg.tp", "error", name, f"{name} = {tp}: it must be at least 1.", use(foreign, name, 1)
-        )
-        return
     if job.colocated and job.ranks and job.ranks % tp:
         default = "" if name in foreign.settings else ", the framework's default,"
         yield told(
@@ -71,7 +66,7 @@ def _train_tp(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[
             "error",
             job.name("train_ep"),
             f"{experts} experts do not divide by expert parallelism of {job.train_ep}.",
-            *(use(foreign, job.name("train_ep"), d) for d in _around(job.train_ep, _divisors(experts))),
+            *(use(foreign, job.name("train_ep"), d) for d in _around(job.train_ep, divisors(experts))),
         )
 
 
@@ -113,7 +108,7 @@ def _sp(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Findin
             "error",
             name,
             f"{job.ranks} ranks cannot be divided into groups of {name} = {sp} that share a sequence.",
-            *(use(foreign, name, d) for d in _around(sp, _divisors(job.ranks))),
+            *(use(foreign, name, d) for d in _around(sp, divisors(job.ranks))),
         )
     if shape and shape.heads % sp:
         yield told(
@@ -123,7 +118,7 @@ def _sp(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Findin
             name,
             f"Ulysses gives every rank whole heads: {shape.name}'s {shape.heads} do not divide by {name} = "
             f"{sp}.",
-            *(use(foreign, name, d) for d in _around(sp, _divisors(shape.heads))),
+            *(use(foreign, name, d) for d in _around(sp, divisors(shape.heads))),
         )
     elif shape and shape.latent is None and shape.kv_heads % sp and sp % shape.kv_heads:
         yield told(
@@ -132,12 +127,8 @@ def _sp(foreign: Foreign, job: Job, shape: ModelShape | None) -> Iterator[Findin
             "error",
             name,
             f"{shape.name}'s {shape.kv_heads} key-value heads and {name} = {sp} do not divide one another.",
-            *(use(foreign, name, d) for d in _around(sp, _divisors(shape.kv_heads))),
+            *(use(foreign, name, d) for d in _around(sp, divisors(shape.kv_heads))),
         )
-
-
-def _divisors(number: int) -> list[int]:
-    return [d for d in range(1, number + 1) if number % d == 0]
 
 
 def _around(value: int, allowed: list[int]) -> list[int]:
@@ -148,7 +139,7 @@ def _around(value: int, allowed: list[int]) -> list[int]:
 
 def _divisors_near(tp: int, ranks: int, shape: ModelShape | None) -> list[int]:
     """Divisors of the ranks next to `tp` that the model's heads allow."""
-    allowed = _divisors(max(1, ranks))
+    allowed = divisors(max(1, ranks))
     if shape:
         allowed = [
             d

@@ -1,5 +1,6 @@
 """Trinity-RFT's configuration: one YAML file, with OmegaConf's interpolations."""
 
+import math
 from pathlib import Path
 
 from diagnostics.rules.foreign import Foreign, Setting
@@ -51,8 +52,9 @@ def explorer_gpus(foreign: Foreign) -> int | None:
     extra = 0
     for model in others if isinstance(others, list) else []:
         if isinstance(model, dict):
-            extra += int(model.get("engine_num") or 1) * int(model.get("tensor_parallel_size") or 1)
-    return engines * tp + extra
+            sizes = [model.get(key) for key in ("engine_num", "tensor_parallel_size")]
+            extra += math.prod(size for size in sizes if isinstance(size, int) and size > 0)
+    return engines * tp + extra if engines > 0 and tp > 0 else None
 
 
 def trainer_gpus(foreign: Foreign) -> int | None:

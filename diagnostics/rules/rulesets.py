@@ -20,7 +20,7 @@ from diagnostics.rules import (
 )
 from diagnostics.rules.common import common_findings
 from diagnostics.rules.foreign import Foreign, Framework
-from diagnostics.rules.job import Job
+from diagnostics.rules.job import Job, sensible
 from diagnostics.rules.job_lightrft import job_of_lightrft
 from diagnostics.rules.job_openrlhf import job_of_openrlhf
 from diagnostics.rules.job_trinity import job_of_trinity
@@ -51,7 +51,7 @@ RULESETS: Mapping[Framework, Ruleset] = {
 
 def job_of(foreign: Foreign) -> Job:
     """The settings in common terms."""
-    return RULESETS[foreign.framework].job(foreign)
+    return sensible(RULESETS[foreign.framework].job(foreign))
 
 
 def rule_findings(foreign: Foreign, job: Job, shape: ModelShape | None) -> list[Finding]:

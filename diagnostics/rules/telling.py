@@ -1,12 +1,13 @@
 """What a rule over another trainer's configuration is, and how it says what it found."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from diagnostics.rules.foreign import Foreign
-from diagnostics.rules.job import Job
+from diagnostics.rules.job import MOST, Job
 from engine.findings import Finding, Fix, Severity
 
 Rule = Callable[[Foreign, Job], Iterator[Finding]]
@@ -86,20 +87,21 @@ def given(foreign: Foreign, *settings: str) -> list[str]:
 
 
 def number(foreign: Foreign, setting: str, default: float | None = None) -> float | None:
-    """A setting as a number; None where it is none, such as a variable that nobody set."""
+    """A setting as a finite number; None where it is none, such as a variable that nobody set."""
     value = foreign.get(setting, default)
     if isinstance(value, bool):
         return None
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
 
 
 def count(foreign: Foreign, setting: str, default: int | None = None) -> int | None:
-    """A setting as a whole number."""
+    """A setting as a whole number that a job can have; 0 and less are left to the rules."""
     value = number(foreign, setting, default)
-    return int(value) if value is not None and value.is_integer() else None
+    return int(value) if value is not None and value.is_integer() and abs(value) <= MOST else None
 
 
 def flag(foreign: Foreign, setting: str, default: bool = False) -> bool:
@@ -114,6 +116,12 @@ def text(foreign: Foreign, setting: str, default: str = "") -> str:
     """A setting as text; null counts as empty."""
     value = foreign.get(setting, default)
     return "" if value is None else str(value)
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors, in order."""
+    low = [d for d in range(1, math.isqrt(max(0, number)) + 1) if number % d == 0]
+    return [*low, *(number // d for d in reversed(low) if d * d != number)]
 
 
 def near(value: int, step: int, most: int | None = None) -> list[int]:

@@ -15,6 +15,8 @@ from diagnostics.rules.trinity_defaults import MODES, OFFLINE, ROLLOUT
 from engine.findings import Finding
 
 BATCH, TRAIN, N = "buffer.batch_size", "buffer.train_batch_size", "algorithm.repeat_times"
+WINDOW = 512
+"""Of engine numbers that are tried."""
 ENGINES, TP = f"{ROLLOUT}.engine_num", f"{ROLLOUT}.tensor_parallel_size"
 
 
@@ -141,7 +143,8 @@ def _gpus(foreign: Foreign, job: Job) -> Iterator[Finding]:
 
 
 def _whole_nodes(total: int, each: int, tp: int, engines: int) -> list[int]:
-    fitting = [n for n in range(1, total // tp) if (total - n * tp) % each == 0 or total - n * tp <= each]
+    near_by = range(max(1, engines - WINDOW), min(total // tp, engines + WINDOW))
+    fitting = [n for n in near_by if (total - n * tp) % each == 0 or total - n * tp <= each]
     below, above = [n for n in fitting if n < engines], [n for n in fitting if n > engines]
     return [*below[-1:], *above[:1]]
 

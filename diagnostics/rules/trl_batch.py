@@ -1,11 +1,12 @@
 """TRL's batch arithmetic: what `GRPOConfig.__post_init__` raises, with the values that would pass."""
 
+import math
 from collections.abc import Iterator
 
 from diagnostics.rules.foreign import Foreign
 from diagnostics.rules.job import Job
 from diagnostics.rules.job_trl import generation_batch, global_batch
-from diagnostics.rules.telling import Rule, count, drop, flag, near, number, text, told, use
+from diagnostics.rules.telling import Rule, count, divisors, drop, flag, near, number, text, told, use
 from engine.findings import Finding, Fix
 
 EACH, GENERATED, STEPS = "per_device_train_batch_size", "generation_batch_size", "steps_per_generation"
@@ -63,16 +64,16 @@ def _groups(foreign: Foreign, job: Job) -> Iterator[Finding]:
     accumulated = count(foreign, ACCUMULATED, 1)
     fixes = []
     if batch and foreign.get(GENERATED) is None:
-        more = next(steps for steps in range(1, n + 1) if batch * steps % n == 0)
+        more = n // math.gcd(batch, n)
         steps = -(-(accumulated or 1) // more) * more
         fixes.append(use(foreign, ACCUMULATED if foreign.get(STEPS) is None else STEPS, steps))
         if each and job.ranks:
-            larger = next(size for size in range(each, each + n + 1) if size * (generated // each) % n == 0)
+            step = n // math.gcd(generated // each, n)
+            larger = -(-each // step) * step
             fixes.append(use(foreign, EACH, larger))
     elif foreign.get(GENERATED) is not None:
         fixes += [use(foreign, GENERATED, size) for size in near(generated, n)]
-    smaller = [d for d in range(2, generated + 1) if generated % d == 0]
-    closest = sorted(smaller, key=lambda d: abs(d - n))[:2]
+    closest = sorted(divisors(generated)[1:], key=lambda d: abs(d - n))[:2]
     yield told(
         foreign,
         "cfg.batch.trl-groups",
@@ -102,7 +103,7 @@ def _evaluation(foreign: Foreign, job: Job) -> Iterator[Finding]:
     each = count(foreign, EVAL_EACH, 8)
     if strategy in ("no", "false", "") or not n or not each or not job.ranks or each * job.ranks % n == 0:
         return
-    quantum = next(size for size in range(1, n + 1) if size * job.ranks % n == 0)
+    quantum = n // math.gcd(job.ranks, n)
     default = "" if EVAL_EACH in foreign.settings else ", the default,"
     yield told(
         foreign,

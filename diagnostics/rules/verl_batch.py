@@ -3,12 +3,13 @@
 With `use_dynamic_bsz` verl skips almost all of its own checks; the relations hold all the same.
 """
 
+import math
 from collections.abc import Iterator
 
 from diagnostics.rules.foreign import Foreign
 from diagnostics.rules.job import Job
 from diagnostics.rules.job_verl import data_parallel, is_dynamic
-from diagnostics.rules.telling import Rule, count, drop, flag, near, told, use
+from diagnostics.rules.telling import Rule, count, divisors, drop, flag, near, told, use
 from diagnostics.rules.verl_defaults import ACTOR, REF, ROLLOUT
 from engine.findings import Finding, Fix
 
@@ -135,8 +136,8 @@ def _mini_batch_per_gpu(foreign: Foreign, job: Job) -> Iterator[Finding]:
             EACH,
             f"a GPU's share of a mini batch, {mini} × {job.samples} / {groups} = {each} responses, does not "
             f"divide by {EACH} = {micro}: the worker asserts this after the launch.",
-            use(foreign, EACH, max(d for d in range(1, micro + 1) if each % d == 0)),
-            *(use(foreign, EACH, d) for d in range(micro + 1, each + 1) if each % d == 0 and d <= 2 * micro),
+            use(foreign, EACH, max(d for d in divisors(each) if d <= micro)),
+            *(use(foreign, EACH, d) for d in divisors(each) if micro < d <= 2 * micro),
             also=(MINI, N),
         )
 
@@ -207,7 +208,7 @@ def _deprecated_total(foreign: Foreign, job: Job, total: str, each: str) -> Iter
             "error",
             total,
             f"{MINI} = {mini} does not divide by {total} = {size}.",
-            *(use(foreign, total, d) for d in range(size, 0, -1) if mini % d == 0 and d >= groups),
+            *(use(foreign, total, d) for d in [d for d in divisors(mini) if groups <= d < size][-1:]),
             also=(MINI,),
         )
     elif not is_dynamic(foreign):
@@ -272,7 +273,7 @@ def _without_effect(foreign: Foreign, job: Job) -> Iterator[Finding]:
 
 def _least(quantum: int, samples: int) -> int:
     """The smallest number of prompts whose responses divide by `quantum`."""
-    return next(prompts for prompts in range(1, quantum + 1) if prompts * samples % quantum == 0)
+    return quantum // math.gcd(quantum, samples)
 
 
 RULES: tuple[Rule, ...] = (

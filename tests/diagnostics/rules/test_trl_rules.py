@@ -7,7 +7,7 @@ import pytest
 
 from diagnostics.rules.foreign import Foreign, Setting
 from diagnostics.rules.model import model_of
-from diagnostics.rules.read_trl import read_trl_command
+from diagnostics.rules.read_trl import read_trl_command, read_trl_yaml
 from diagnostics.rules.read_trl_python import read_trl_python
 from diagnostics.rules.rulesets import job_of, rule_findings
 from engine.findings import Finding
@@ -233,3 +233,12 @@ def test_a_script_that_parses_flags_says_so(tmp_path: Path) -> None:
     script.write_text("def broken(:\n")
     (problem,) = read_trl_python(script).problems
     assert problem.id == "check.python-unreadable" and "line 1" in problem.cause
+
+
+def test_how_a_yaml_is_sharded_is_not_guessed(tmp_path: Path) -> None:
+    config = tmp_path / "grpo.yaml"
+    config.write_text("num_processes: 7\nnum_generations: 7\nper_device_train_batch_size: 7\n")
+    job = job_of(read_trl_yaml(config))
+    assert (job.ranks, job.strategy) == (7, None)
+    assert job_of(of({"accelerate_config": "multi_gpu"})).strategy == "ddp"
+    assert job_of(of({"accelerate_config": None, "num_processes": 8})).strategy == "ddp"
