@@ -10,7 +10,8 @@ WATCHDOG = "watchdog"
 EXIT = "exit"
 DONE = "done"
 
-_NAME = r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Timeout|Exit|Interrupt|Assert)"
+_NAME = r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure|Timeout|Exit|Assert)"
+"""Not KeyboardInterrupt: a run that a person ends did not fail."""
 _EXCEPTION = rf"^(?:E +)?(?:{_NAME}|Exception|StopIteration)(?:: .*|:?$)"
 _FATAL = (
     r"^(?:Traceback \(most recent call last\)|Fatal Python error|Segmentation fault|Bus error|Aborted|"
@@ -26,7 +27,7 @@ def _probe(name: str, literals: str, pattern: str) -> Probe:
 
 
 PROBES = (
-    _probe(EXCEPTION, "Error|Exception|Failure|Timeout|StopIteration|Interrupt|SystemExit", _EXCEPTION),
+    _probe(EXCEPTION, "Error|Exception|Failure|Timeout|StopIteration|SystemExit", _EXCEPTION),
     _probe(
         ERROR,
         "ERROR|FATAL|CRITICAL|Traceback (most recent|Fatal Python|Segmentation|Bus error|Aborted|"

@@ -129,7 +129,7 @@ def _unknown(
     for hits, about in ((unknown, "exception"), ([i.hit for i in ended], ""), (errors, "error")):
         if hits:
             first = hits[0]
-            about = about or exits.unexplained(first.line.text)
+            about = exits.unexplained(first.line.text) or about
             incident = Incident(first, "root", UNKNOWN, order=log.order(first))
             others = [*hits[1:], *(i.hit for i in cascades if i.hit is not first)]
             return Verdict(UNKNOWN, [incident], 0.2, _distinct(others), about)

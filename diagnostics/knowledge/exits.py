@@ -15,6 +15,8 @@ _CODE = re.compile(
 _SIGNAL = re.compile(r"signal", re.I)
 _PID = re.compile(r"pid:? ?(\d+)", re.I)
 _TOLD = re.compile(r"Sending process (\d+) closing signal")
+_CRASHED = re.compile(r"^(?:Fatal Python error: |Signal: )?(?:Segmentation fault|Illegal instruction)")
+_LIMIT = re.compile(r"DUE TO TIME LIMIT")
 
 KILLED, BUS = "host-oom-killed", "shm-too-small"
 CRASH, TIME_LIMIT = "native-crash", "time-limit"
@@ -57,5 +59,9 @@ def incidents(hits: Sequence[Hit], log: Log, told: Sequence[str]) -> list[Incide
 
 
 def unexplained(text: str) -> str:
-    """`native-crash` or `time-limit` for exit codes that no cause of the taxonomy stands for."""
+    """`native-crash` or `time-limit` for ends that no cause of the taxonomy stands for."""
+    if _CRASHED.search(text):
+        return CRASH
+    if _LIMIT.search(text):
+        return TIME_LIMIT
     return _UNKNOWN.get(code_of(text) or 0, "")

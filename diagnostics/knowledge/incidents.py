@@ -215,7 +215,8 @@ def errors(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
         and not in_code(hit)
         and not _is_unraisable(hit)
         and not _has_its_exception(hit, log)
-        and log.progress_after(hit, same=False) < _PROGRESS_MARKED
+        and not any(line.text == "KeyboardInterrupt" for line in hit.block[hit.at :])
+        and log.progress_after(hit, same=False) < (1 if _says_caught(hit) else _PROGRESS_MARKED)
     ]
     return sorted(hits, key=log.order)
 

@@ -171,6 +171,21 @@ def test_an_error_line_without_exception_is_unknown_only_when_nothing_goes_on(lo
     assert look.causes("ERROR: pip's resolver did not take into account\n" + steps(100)) == []
 
 
+def test_a_run_that_a_person_ended_did_not_fail(look: Look):
+    assert look.causes("step:1 - loss:1\n" + TRACE + "KeyboardInterrupt\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("Fatal Python error: Segmentation fault", "a crash in native code"),
+        ("[ERROR] slurmstepd: *** JOB 1 ON n1 CANCELLED DUE TO TIME LIMIT ***", "a time limit ended the run"),
+    ],
+)
+def test_ends_without_a_cause_of_the_taxonomy_are_named(look: Look, text: str, title: str):
+    assert [finding.title for finding in look.at(text + "\n").findings] == [title]
+
+
 def test_between_files_the_time_decides(look: Look):
     late = f"2025-01-01 10:00:09,000 ERROR x {OOM}\n"
     early = "2025-01-01 10:00:01,000 ERROR NVRM: Xid (PCI:0): 48, x\n"
