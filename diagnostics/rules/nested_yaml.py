@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ UNKNOWN = "${"
 """What stands in a value that could not be resolved."""
 _INNERMOST = re.compile(r"\$\{([^${}]*)\}")
 MAX_ROUNDS = 20
+MOST_SETTINGS = 20_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -58,7 +60,11 @@ def parse_nested(text: str, name: str) -> tuple[dict[str, Setting], list[Finding
         if not isinstance(node, yaml.MappingNode):
             cause = f"{name} holds no settings: its top level is not a mapping."
             return {}, [_wrong("check.not-a-mapping", cause, "give a YAML file of `name: value` lines")]
-        return dict(_flat(loader, node, "", name, problems)), problems
+        settings = dict(islice(_flat(loader, node, "", name, problems), MOST_SETTINGS))
+        if len(settings) == MOST_SETTINGS:
+            cause = f"{name} unfolds into more than {MOST_SETTINGS} settings: its anchors name one another."
+            return {}, [_wrong("check.yaml-too-large", cause, "write it without nested anchors")]
+        return settings, problems
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""

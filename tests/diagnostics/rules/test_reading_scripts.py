@@ -118,6 +118,14 @@ def test_bad_yaml_names_the_line(tmp_path: Path, text: str) -> None:
     assert finding.id == "check.yaml-syntax" and " line " in finding.cause
 
 
+def test_yaml_that_unfolds_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    lines = ["a0: &a0 {x: 1, y: 2}", *(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}" for i in range(1, 28))]
+    path.write_text("\n".join(lines))
+    with pytest.raises(FindingsError, match="more than 20000 settings"):
+        read(open_source(path))
+
+
 def test_folders_and_missing_files(tmp_path: Path) -> None:
     for path, words in ((tmp_path, "it is a folder"), (tmp_path / "none.sh", "No such file")):
         with pytest.raises(FindingsError, match=words):
