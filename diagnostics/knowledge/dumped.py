@@ -10,7 +10,7 @@ from diagnostics.health.hang.verdict import Verdict
 from diagnostics.knowledge.diagnosis import UNKNOWN, Diagnosed, Diagnosis, Evidence
 from diagnostics.knowledge.load import Knowledge
 from diagnostics.knowledge.rundir import is_run
-from diagnostics.knowledge.sources import Unreadable
+from diagnostics.knowledge.sources import Unreadable, files_in
 from diagnostics.knowledge.watchdog import TIMEOUTS
 from diagnostics.knowledge.wording import Lang, described
 
@@ -21,7 +21,7 @@ def dumps_of(path: str) -> list[Path]:
     """Flight-recorder dumps that a PATH is or holds."""
     place = Path(path)
     if place.is_dir():
-        return [file for file in sorted(place.rglob("*")) if file.is_file() and is_dump(file)]
+        return [file for file in files_in(place, []) if is_dump(file)]
     return [place] if place.is_file() and is_dump(place) else []
 
 

@@ -6,6 +6,7 @@ A source yields bytes in which a line ends with `\\n`; UTF-16 becomes UTF-8. Wha
 import bz2
 import codecs
 import lzma
+import os
 import re
 import sys
 import zlib
@@ -78,9 +79,20 @@ def of_file(path: Path) -> Source:
 
 
 def _of_folder(folder: Path) -> tuple[list[Source], list[str]]:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    logs = [file for file in files if not _is_no_log(file)]
-    return [of_file(file) for file in logs], []
+    notes: list[str] = []
+    logs = [file for file in files_in(folder, notes) if not _is_no_log(file)]
+    return [of_file(file) for file in logs], notes
+
+
+def files_in(folder: Path, notes: list[str]) -> Iterator[Path]:
+    """All files below a folder, in order; a note for each folder that cannot be read."""
+
+    def failed(error: OSError) -> None:
+        notes.append(f"{error.filename} could not be read: {error.strerror}")
+
+    for place, folders, names in os.walk(folder, onerror=failed):
+        folders.sort()
+        yield from (file for name in sorted(names) if os.path.isfile(file := Path(place, name)))  # noqa: PTH113
 
 
 def _is_no_log(file: Path) -> bool:

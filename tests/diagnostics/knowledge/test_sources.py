@@ -13,7 +13,7 @@ import pytest
 from diagnostics.knowledge import sources
 from diagnostics.knowledge.diagnose import diagnose
 from diagnostics.knowledge.load import Knowledge, read_file, together
-from diagnostics.knowledge.sources import Unreadable, of_file, of_path
+from diagnostics.knowledge.sources import Unreadable, files_in, of_file, of_path
 
 OOM = "[rank3]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 5.55 GiB. GPU 3 is full.\n"
 LOG = "step 1\n" * 50 + OOM
@@ -149,6 +149,19 @@ def test_ranks_come_from_names_of_files_and_of_folders(tmp_path: Path):
     found, notes = of_path(str(tmp_path))
     assert {str(Path(s.name).relative_to(tmp_path)): s.rank for s in found} == names
     assert notes == []
+
+
+def test_a_folder_that_cannot_be_read_is_a_note(tmp_path: Path):
+    notes: list[str] = []
+    assert list(files_in(tmp_path / "gone", notes)) == []
+    assert notes == [f"{tmp_path / 'gone'} could not be read: No such file or directory"]
+
+
+def test_links_that_lead_nowhere_are_passed_by(tmp_path: Path, known: Knowledge):
+    (tmp_path / "dangling.log").symlink_to(tmp_path / "gone")
+    (tmp_path / "around").symlink_to(tmp_path)
+    (tmp_path / "train.log").write_text(LOG)
+    assert diagnose(str(tmp_path), known=known).findings[0].cause == "cuda-oom-train"
 
 
 def test_chunks_may_end_anywhere(tmp_path: Path, known: Knowledge, monkeypatch: pytest.MonkeyPatch):
