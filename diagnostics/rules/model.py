@@ -20,7 +20,7 @@ def model_of(job: Job) -> Model:
 
     Nothing is guessed: a model that is not known has no shape, and the finding says what is not checked.
     """
-    if not job.model or "$" in job.model or job.model.upper().startswith("/PATH/TO"):
+    if not job.model or "$" in job.model:
         return Model(None, _unknown(job, job.model or ""))
     for name in (job.model, _last_name(job.model)):
         try:

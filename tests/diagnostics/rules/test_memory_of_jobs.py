@@ -170,3 +170,13 @@ def test_critics_and_padding_count() -> None:
     assert need({f"{M}.lora_rank": 16}) < need({})
     assert need({f"{A}.strategy": "fsdp2", f"{A}.fsdp_config.offload_policy": True}) < need({})
     assert need({f"{A}.fsdp_config.optimizer_offload": True}) == need({}), "only moved between phases"
+
+
+def test_an_engine_that_never_sleeps_may_hold_the_states_within_its_share() -> None:
+    awake = {f"{R}.free_cache_engine": False, f"{R}.gpu_memory_utilization": 0.6}
+    (finding,) = [f for f in memory(awake).findings if f.id == "cfg.mem.train"]
+    assert finding.severity == "warning" and "old engines" in finding.evidence[-1]
+    assert finding.fixes[0].command == f"{R}.free_cache_engine=true"
+    fuller = {**awake, f"{A}.ppo_micro_batch_size_per_gpu": 32}
+    (finding,) = [f for f in memory(fuller).findings if f.id == "cfg.mem.train"]
+    assert finding.severity == "error"
