@@ -79,6 +79,11 @@ class Log:
         """Hits of one thing that is looked for besides the knowledge."""
         return [hit for hit in self.hits if hit.probe.kind == "builtin" and hit.probe.name == name]
 
+    def ranks(self) -> set[int]:
+        """Ranks that files or matching lines tell of."""
+        found = {source.rank for source in self.sources} | {hit.line.rank for hit in self.hits}
+        return found - {-1}
+
     def order(self, hit: Hit) -> tuple[float, int, int]:
         """What to sort by: the line within one source; between sources the time, where there is one."""
         if not self._several:

@@ -33,13 +33,24 @@ def incidents(hits: Sequence[Hit], log: Log) -> list[Incident]:
         cause = FIRST
     else:
         cause = STRAGGLER
-    shown = shown or [(works[0] if works else (timeouts[0], None))]
+    shown = shown or _one_per_rank(works) or [(timeouts[0], None)]
+    silent = _silent({hit.line.rank for hit in timeouts}, log)
+    order = log.order(timeouts[0])
     return [
-        Incident(
-            hit, "root", cause, 60, None, _numbers(hit, work, completed), log.order(timeouts[0]), late=True
-        )
+        Incident(hit, "root", cause, 60, None, _numbers(hit, work, completed) | silent, order, late=True)
         for hit, work in shown
     ]
+
+
+def _one_per_rank(works: "Works") -> "list[tuple[Hit, re.Match[str] | None]]":
+    first = {hit.line.process: (hit, work) for hit, work in reversed(works)}
+    return sorted(first.values(), key=lambda pair: (pair[0].source, pair[0].line.number))
+
+
+def _silent(reporting: set[int], log: Log) -> dict[str, str]:
+    """The ranks that wrote something and report no timeout, as a number of the log named `silent`."""
+    silent = sorted(log.ranks() - reporting) if -1 not in reporting else []
+    return {"silent": ", ".join(map(str, silent))} if silent else {}
 
 
 def _numbers(hit: Hit, work: re.Match[str] | None, completed: list[int]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from diagnostics.knowledge.schema import Signature
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "failures"
 FILES = sorted(FOLDER.glob("*.yaml"))
 SIGNATURES = knowledge().signatures
-PROCEDURAL = {"rank", "seq", "op", "numel", "timeout", "seconds", "completed", "code", "pid"}
+PROCEDURAL = {"rank", "seq", "op", "numel", "timeout", "seconds", "completed", "code", "pid", "silent"}
 """Numbers that watchdog timeouts and exit codes give to remedies."""
 
 

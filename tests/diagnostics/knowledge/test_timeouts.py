@@ -87,6 +87,14 @@ def test_a_desync_shows_both_sides_and_its_numbers(tmp_path: Path, known: Knowle
     assert found.numbers["seconds"] == "1800"
 
 
+def test_ranks_that_report_no_timeout_are_named(tmp_path: Path, known: Knowledge):
+    for rank in range(4):
+        (tmp_path / f"rank-{rank:05d}.log").write_text("step 1\n" if rank == 2 else new(rank, 9) + "\n")
+    found = diagnose(str(tmp_path), known=known).findings[0]
+    assert (found.cause, found.numbers["silent"]) == ("nccl-timeout-straggler", "2")
+    assert [line.rank for line in found.evidence] == [0, 1, 3]
+
+
 CODES = [
     ("['/usr/bin/python3', '-u', 'run.py', '--local_rank=7'] exits with return code = -9", -9),
     ("      exitcode  : -9 (pid: 2101)", -9),
