@@ -33,9 +33,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """One collective, or one send or receive, as a rank recorded it. Names are those of the dump."""
 
     record_id: int = 0
-    pg_id: int = 0
     process_group: tuple[str, str] = ("", "")
-    """Name and description: the name is the same on all ranks, `pg_id` is not."""
+    """Name and description. The name is the same on all ranks, the dump's `pg_id` is not."""
     collective_seq_id: int = 0
     p2p_seq_id: int = 0
     is_p2p: bool = False
@@ -71,6 +70,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def call_site(self) -> str:
         """`file:line function` of the innermost frame that wraps no collective; empty without one."""
         for frame in self.frames if isinstance(self.frames, list) else []:
+            if not isinstance(frame, dict):
+                continue
             name, file, line = (str(frame.get(key, "")) for key in ("name", "filename", "line"))
             if file and not _WRAPPERS.search(file):
                 return f"{file}:{line} {name}"
@@ -214,6 +215,17 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
+class _Reader:
+    """Bytes as the unpickler reads them fastest: one that can look ahead need not ask for every few bytes.
+
+    Without `readinto`, for which it would make room for whatever length a damaged file names.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        buffered = io.BufferedReader(io.BytesIO(data), max(1, len(data)))
+        self.read, self.readline, self.peek = buffered.read, buffered.readline, buffered.peek
+
+
 class _BuiltinsOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> NoReturn:
         raise Refused(f"refused: the pickle names {module}.{name}, and a dump holds plain data only")
@@ -222,14 +234,9 @@ class _BuiltinsOnly(pickle.Unpickler):
         raise Refused("refused: the pickle refers to objects outside of it")
 
 
-def _unpickled(data: bytes) -> Any:
-    # Without a reader that can look ahead the unpickler asks for every few bytes, and takes twice as long.
-    return _BuiltinsOnly(io.BufferedReader(io.BytesIO(data), len(data))).load()
-
-
 def _content(data: bytes) -> _Content:
     try:
-        raw = msgspec.json.decode(data) if data[:1] == b"{" else _unpickled(data)
+        raw = msgspec.json.decode(data) if data[:1] == b"{" else _BuiltinsOnly(_Reader(data)).load()
     except Refused:
         raise
     except Exception as error:  # a damaged pickle raises about anything

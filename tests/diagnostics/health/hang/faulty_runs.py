@@ -71,10 +71,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Found:
-    """A verdict, and how many seconds after the last progress it came."""
+    """A verdict, how many seconds after the last progress it came, and whether the run had ended."""
 
     verdict: Verdict
     seconds: float
+    over: bool
 
 
 def analysed_when_stuck(run: RunDir, limits: Limits) -> Found:
@@ -84,10 +85,11 @@ def analysed_when_stuck(run: RunDir, limits: Limits) -> Found:
     while time.monotonic() < deadline:
         last = progress.last()
         ranks = ranks_of(run.path)
-        if is_over(run) or (len(ranks) == RANKS and time.time() - last > STUCK_S):
+        over = is_over(run)
+        if over or (len(ranks) == RANKS and time.time() - last > STUCK_S):
             verdict = analyse_run(run.path, ranks, RANKS, limits=limits)
-            if verdict.kind != "no-hang":
-                return Found(verdict, time.time() - last)
+            if over or verdict.kind != "no-hang":
+                return Found(verdict, time.time() - last, over)
             progress.begun = time.time()
         time.sleep(0.2)
     raise TimeoutError(f"{run.path} did not stop within {GIVE_UP_S:g} s")
