@@ -102,7 +102,7 @@ def with_fault(folder: Path, fault: str) -> Row:
 
 
 def healthy(folder: Path, name: str) -> Row:
-    """A run without a fault, analysed as often as it seems stuck: a verdict before its end is a false alarm."""
+    """A run without a fault, analysed as often as it seems stuck: a verdict before its end is wrong."""
     run_dir = started(folder, name, "none", HEALTHY_STEPS)
     try:
         found = analysed_when_stuck(run_dir, LIMITS)
