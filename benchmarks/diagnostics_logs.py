@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -105,9 +106,10 @@ def _start_of_step(step: int, pick: random.Random) -> Iterator[str]:
         yield "`use_cache=True` is incompatible with gradient checkpointing. Setting `use_cache=False`."
 
 
-_WORDS = tuple(  # noqa: SIM905
+_WORDS = re.findall(
+    r"\w+",
     "the answer is so we first compute total then divide by number of apples each student has left over "
-    "and therefore minutes error rate failed attempts memory of time because sum equals product".split()
+    "and therefore minutes error rate failed attempts memory of time because sum equals product",
 )
 
 
@@ -125,15 +127,17 @@ def hidden(text: str, lines: int = HEALTHY_LINES, seed: int = 0) -> str:
 
 
 class Speed(NamedTuple):
-    """Of one scan in a process of its own: megabytes, seconds, and the peak of its memory in MB."""
+    """Of one scan in a process of its own: megabytes, seconds of the clock and of its core, peak MB."""
 
     megabytes: float
     seconds: float
+    core_seconds: float
     peak_mb: float
 
     @property
     def rate(self) -> float:
-        return self.megabytes / self.seconds
+        """MB per second of the core, which other programs on the machine do not lengthen."""
+        return self.megabytes / self.core_seconds
 
 
 def speed(megabytes: int, folder: Path) -> Speed:
@@ -144,15 +148,16 @@ def speed(megabytes: int, folder: Path) -> Speed:
         "import sys, time, resource\n"
         "from diagnostics.knowledge.diagnose import diagnose\n"
         "from diagnostics.knowledge.load import knowledge\n"
-        "knowledge(); started = time.perf_counter(); found = diagnose(sys.argv[1])\n"
-        "print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)\n"
+        "knowledge(); started, core = time.perf_counter(), time.process_time()\n"
+        "found = diagnose(sys.argv[1])\n"
+        "print(time.perf_counter() - started, time.process_time() - core)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)\n"
         "assert found.findings, 'the failure in the middle was not found'\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(log)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    seconds, peak = map(float, run.stdout.split())
-    return Speed(log.stat().st_size / 1e6, seconds, peak)
+    return Speed(log.stat().st_size / 1e6, *map(float, run.stdout.split()))
 
 
 def write_typical(log: Path, size: int) -> None:
@@ -189,11 +194,16 @@ def print_report(quick: bool) -> dict[str, Any]:
         print(f"no labelled logs: {CORPUS} is not there")
     with tempfile.TemporaryDirectory() as folder:
         found = speed(QUICK_MB if quick else SPEED_MB, Path(folder))
-    print("\nSpeed on one core\n\n| MB | seconds | MB/s | peak memory MB |\n|---|---|---|---|")
-    print(f"| {found.megabytes:.0f} | {found.seconds:.1f} | {found.rate:.0f} | {found.peak_mb:.0f} |")
+    print("\nSpeed on one core\n\n| MB | seconds | of the core | MB/s | peak memory MB |")
+    print("|---|---|---|---|---|")
+    print(
+        f"| {found.megabytes:.0f} | {found.seconds:.1f} | {found.core_seconds:.1f} | "
+        f"{found.rate:.0f} | {found.peak_mb:.0f} |"
+    )
     figures["speed"] = {
         "megabytes": round(found.megabytes),
         "seconds": round(found.seconds, 2),
+        "core_seconds": round(found.core_seconds, 2),
         "mb_per_second": round(found.rate),
         "peak_mb": round(found.peak_mb),
     }
