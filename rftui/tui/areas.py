@@ -25,8 +25,10 @@ class Area:
 
 _SCREENS = "rftui.tui.screens"
 AREAS = (
-    Area("1", "home", f"{_SCREENS}.picker", "PickerScreen"),
+    Area("1", "home", f"{_SCREENS}.home", "HomeScreen"),
+    Area("2", "plan", f"{_SCREENS}.plan", "PlanScreen"),
     Area("3", "live", f"{_SCREENS}.live", "LiveScreen", of_run=True),
+    Area("6", "runs", f"{_SCREENS}.picker", "PickerScreen"),
 )
 
 

@@ -1,8 +1,10 @@
 """What the screens of all areas have in common."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.screen import Screen
+from textual.timer import Timer
 
 from rftui.tui.context import Context
 from rftui.tui.keys import Key
@@ -26,6 +28,23 @@ class AreaScreen(Screen[None]):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self._looks: list[tuple[Timer, Callable[[], object]]] = []
+
+    def look_every(self, seconds: float, look: Callable[[], object]) -> None:
+        """Call `look` now and again and again, but not while another screen hides this one."""
+        self._looks.append((self.set_interval(seconds, look), look))
+        look()
+
+    def on_screen_suspend(self) -> None:
+        """Another screen is shown: nothing is looked at."""
+        for timer, _ in self._looks:
+            timer.pause()
+
+    def on_screen_resume(self) -> None:
+        """Look again, at once."""
+        for timer, look in self._looks:
+            timer.resume()
+            look()
 
     @property
     def rft(self) -> "RftuiApp":

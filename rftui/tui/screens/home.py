@@ -1,0 +1,235 @@
+"""Where the program opens: runs, presets, and this machine."""
+
+import time
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Footer, OptionList, Static
+from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
+
+from diagnostics.hardware import Hardware
+from rftui.runs.listing import RunSummary, list_runs
+from rftui.runs.rundir import RunDir
+from rftui.tui import home
+from rftui.tui.context import Context
+from rftui.tui.home import Badge, PresetRow
+from rftui.tui.keys import Key, bindings
+from rftui.tui.screens.area import AreaScreen
+
+REFRESH_S = 2.0
+MACHINE_S = 15.0
+RECENT = 50
+"""Runs that are listed here; all of them stand in the area of runs."""
+
+HOME_KEYS = (
+    Key("enter", "open", "open", "open the run, or the plan of the preset"),
+    Key("tab", "app.focus_next", "next list", "from the runs to the presets and back", footer=False),
+    Key("r", "refresh", "refresh", "look at runs, presets and machine again"),
+)
+
+
+class HomeScreen(AreaScreen):
+    """Three panels that follow the folder, the presets and the machine, each read in a thread of its own."""
+
+    class Listed(Message):
+        """The newest runs, and the newest rewards of each."""
+
+        def __init__(self, runs: list[RunSummary], rewards: dict[str, tuple[float, ...]]) -> None:
+            super().__init__()
+            self.runs, self.rewards = runs, rewards
+
+    class Presets(Message):
+        """What is known of the presets now."""
+
+        def __init__(self, rows: list[PresetRow]) -> None:
+            super().__init__()
+            self.rows = rows
+
+    class Machine(Message):
+        """What was seen of the machine; the badge comes later."""
+
+        def __init__(self, machine: Hardware | None, badge: Badge | None) -> None:
+            super().__init__()
+            self.machine, self.badge = machine, badge
+
+    CSS_PATH = "home.tcss"
+    KEYS: ClassVar[tuple[Key, ...]] = HOME_KEYS
+    BINDINGS: ClassVar[list[BindingType]] = bindings(HOME_KEYS)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._runs: list[RunSummary] = []
+        self._rewards: dict[str, tuple[float, ...]] = {}
+        self._changed: dict[str, float] = {}
+        self._presets: list[PresetRow] = []
+        self._machine: Hardware | None = None
+        self._badge: Badge | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(self._head(), id="head")
+        with Horizontal(id="panels"):
+            with Vertical(id="left"):
+                yield OptionList(id="runs")
+                yield Static(self._invitation(), id="empty")
+            with Vertical(id="right"):
+                yield OptionList(id="presets")
+                yield Static(home.machine_lines(None, None, 80), id="machine")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Look at everything once; runs again and again, the machine now and then."""
+        for id, subtitle in (("runs", "enter opens"), ("presets", "enter plans"), ("machine", "")):
+            panel = self.query_one(f"#{id}")
+            panel.border_title, panel.border_subtitle = id, subtitle
+        self.query_one("#runs").focus()
+        self.look_every(REFRESH_S, self.list_runs)
+        self.look_every(MACHINE_S, self.look_at_machine)
+        self.plan_presets()
+
+    def on_resize(self) -> None:
+        """Lines have another width."""
+        self.call_after_refresh(self._paint)
+
+    # --- looking ---------------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
+    def list_runs(self) -> None:
+        """The runs of the folder, and the curves of those that changed."""
+        runs = list_runs(self.context.runs_dir)[:RECENT]
+        for run in runs:
+            if run.status != "unreadable" and self._changed.get(run.name) != run.updated:
+                self._rewards[run.name] = home.rewards_of(RunDir(run.path))
+                self._changed[run.name] = run.updated
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Listed(runs, dict(self._rewards)))
+
+    @work(thread=True, exclusive=True, group="machine", exit_on_error=False)
+    def look_at_machine(self) -> None:
+        """GPUs, memory and disk; the doctor's fast checks the first time."""
+        from diagnostics.hardware import detect
+
+        machine = detect(folder=self.context.runs_dir)
+        self.post_message(self.Machine(machine, self._badge))
+        if self._badge is None and not get_current_worker().is_cancelled:
+            self.post_message(self.Machine(machine, home.doctor_badge()))
+
+    @work(thread=True, exclusive=True, group="presets", exit_on_error=False)
+    def plan_presets(self) -> None:
+        """Names at once, then one plan after another."""
+        rows = home.presets_known()
+        self.post_message(self.Presets(list(rows)))
+        for place, row in enumerate(rows):
+            if get_current_worker().is_cancelled:
+                return
+            if not row.needs and not row.problem:
+                rows[place] = home.planned(row)
+                self.post_message(self.Presets(list(rows)))
+
+    # --- painting --------------------------------------------------------------------------------------
+
+    def on_home_screen_listed(self, message: "HomeScreen.Listed") -> None:
+        """Show the runs."""
+        self._runs, self._rewards = message.runs, message.rewards
+        self._paint()
+
+    def on_home_screen_presets(self, message: "HomeScreen.Presets") -> None:
+        """Show the presets."""
+        self._presets = message.rows
+        self._paint()
+
+    def on_home_screen_machine(self, message: "HomeScreen.Machine") -> None:
+        """Show the machine."""
+        self._machine, self._badge = message.machine, message.badge or self._badge
+        self._paint()
+
+    def _paint(self) -> None:
+        self.set_class(not self._runs, "-empty")
+        self.query_one("#head", Static).update(self._head())
+        runs, presets = self.query_one("#runs", OptionList), self.query_one("#presets", OptionList)
+        now, width = time.time(), max(30, runs.size.width - 2)
+        _fill(
+            runs,
+            {r.name: home.run_line(r, self._rewards.get(r.name, ()), now, width) for r in self._runs},
+        )
+        width = max(30, presets.size.width - 2)
+        _fill(presets, {row.name: home.preset_line(row, width) for row in self._presets})
+        machine = self.query_one("#machine", Static)
+        machine.update(home.machine_lines(self._machine, self._badge, max(30, machine.size.width)))
+        self.refresh_bindings()
+
+    def _head(self) -> Content:
+        live = sum(run.status in ("running", "launching", "stalled") for run in self._runs)
+        count = f"{len(self._runs)} run" + "s" * (len(self._runs) != 1)
+        going = f", {live} running" if live else ""
+        return Content.assemble(
+            ("rft ", "bold $primary"),
+            ("▸ ", "$quiet"),
+            ("home", "bold"),
+            (f"   {count}{going} in {self.context.runs_dir}", "$quiet"),
+        )
+
+    def _invitation(self) -> Content:
+        return Content.assemble(
+            (f"No runs in {self.context.runs_dir} yet.\n\n", "bold"),
+            "Pick a preset: ",
+            ("tab", "bold $primary"),
+            ", then ",
+            ("enter", "bold $primary"),
+            "\nOr from a shell: ",
+            ("rft launch quickstart", "bold $primary"),
+        )
+
+    # --- keys ------------------------------------------------------------------------------------------
+
+    @on(OptionList.OptionSelected, "#runs")
+    async def open_run(self, event: OptionList.OptionSelected) -> None:
+        """Open the chosen run."""
+        run = next((run for run in self._runs if run.name == event.option_id), None)
+        if run is not None:
+            await self.rft.open_run(RunDir(run.path))
+
+    @on(OptionList.OptionSelected, "#presets")
+    async def open_preset(self, event: OptionList.OptionSelected) -> None:
+        """Open the plan of the chosen preset."""
+        if event.option_id is not None:
+            await self.rft.open_plan(event.option_id)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing to open in an empty list."""
+        if action != "open":
+            return True
+        focused = self.focused
+        return isinstance(focused, OptionList) and focused.option_count > 0
+
+    def action_open(self) -> None:
+        """Open what is under the cursor."""
+        if isinstance(self.focused, OptionList):
+            self.focused.action_select()
+
+    def action_refresh(self) -> None:
+        """Look at everything again."""
+        self._badge = None
+        self.list_runs()
+        self.look_at_machine()
+        self.plan_presets()
+
+
+def _fill(options: OptionList, rows: dict[str, Content]) -> None:
+    """Show rows by their ids; the cursor stays on its row, and rows that did not change are left alone."""
+    shown = [options.get_option_at_index(at) for at in range(options.option_count)]
+    if [option.id for option in shown] != list(rows):
+        chosen = options.highlighted_option
+        options.set_options([Option(row, id=id) for id, row in rows.items()])
+        ids = list(rows)
+        options.highlighted = ids.index(chosen.id) if chosen and chosen.id in ids else 0 if ids else None
+        return
+    for option in shown:
+        row = rows[option.id or ""]
+        if not (isinstance(option.prompt, Content) and row.is_same(option.prompt)):
+            options.replace_option_prompt(option.id or "", row)

@@ -1,0 +1,129 @@
+"""The home screen: runs with their curves, presets with what they need, this machine; the doors to each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import screen_text, shows, until
+from fake_run import FakeRun, finished_run
+from textual.widgets import OptionList
+
+from diagnostics.hardware import detect
+from diagnostics.nvml import Nvml
+from rftui.runs.listing import summarize
+from rftui.runs.rundir import RunDir
+from rftui.tui import home
+from rftui.tui.app import RftuiApp
+from rftui.tui.home import Badge, PresetRow
+from rftui.tui.screens.home import HomeScreen
+from tests.diagnostics.fake_nvml import H100, FakeNvml
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Answers of the child processes, which have a test of their own."""
+    monkeypatch.setattr(home, "doctor_badge", lambda: Badge(0, 2))
+    monkeypatch.setattr(
+        home, "planned", lambda row: PresetRow(row.name, row.title, row.origin, row.needs, True, 0.8)
+    )
+    return iter([None])
+
+
+async def test_runs_presets_and_machine_stand_side_by_side(tmp_path: Path) -> None:
+    finished_run(tmp_path, "older", steps=30, age_s=9000)
+    fake = FakeRun(tmp_path, "newer", total=50, age_s=60)
+    for _ in range(7):
+        fake.step()
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await shows(
+            pilot, "2 runs, 1 running in", "● running", "7/50", "✔ fits, 0.8 GB", "▲ 2 warnings"
+        )
+        assert text.index("newer") < text.index("older")
+        assert "◌ needs pretrain" in text
+        assert "GPUs  none: runs use the CPU" in text
+        assert all(len(line) <= 80 for line in text.split("\n"))
+
+
+async def test_enter_opens_the_run_and_escape_comes_back(tmp_path: Path) -> None:
+    finished_run(tmp_path, "only", steps=5)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 run in")
+        await pilot.press("enter")
+        await shows(pilot, "step 5/5")
+        assert app.area_now == "live"
+        await pilot.press("1")
+        await shows(pilot, "1 run in")
+        assert isinstance(app.screen, HomeScreen)
+
+
+async def test_the_list_follows_the_folder_and_keeps_the_cursor_on_its_run(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "first", total=50)
+    fake.step()
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1/50")
+        finished_run(tmp_path, "second", steps=3, age_s=0)
+        await pilot.press("r")
+        await shows(pilot, "2 runs")
+        options = app.screen.query_one("#runs", OptionList)
+        await until(pilot, lambda: options.highlighted_option is not None)
+        assert options.highlighted_option is not None and options.highlighted_option.id == "first"
+
+
+async def test_an_empty_folder_tells_what_to_do_next(tmp_path: Path) -> None:
+    app = RftuiApp(tmp_path / "nothing-here")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "No runs in", "rft launch quickstart")
+        await pilot.press("tab", "down")
+        assert "quickstart" in screen_text(app)
+
+
+async def test_hidden_it_looks_at_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished_run(tmp_path, "only", steps=5)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "1 run in")
+        await pilot.press("enter")
+        await shows(pilot, "step 5/5")
+        looked: list[Path] = []
+        monkeypatch.setattr("rftui.tui.screens.home.list_runs", lambda folder: looked.append(folder) or [])
+        await pilot.pause(2.5)
+        assert looked == []
+
+
+def test_a_curve_shows_where_the_reward_went(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "run", steps=60)
+    values = home.rewards_of(run)
+    assert len(values) == home.SPARK_CELLS and values[-1] > values[0]
+    drawn = home.spark(values)
+    assert drawn[0] in "▁▂" and "█" in drawn
+    assert home.spark([0.5, 0.5]) == "▄▄" and home.spark([]) == ""
+    line = home.run_line(summarize(run, 0.0), values, 0.0, 76)
+    assert drawn in line.plain and line.cell_length <= 76
+    assert drawn not in home.run_line(summarize(run, 0.0), values, 0.0, 60).plain
+
+
+def test_machines_are_told_by_kind_of_gpu() -> None:
+    machine = detect(Nvml(FakeNvml([H100] * 8)), environ={})
+    text = home.machine_lines(machine, Badge(1, 2), 80).plain
+    assert "8 × NVIDIA H100 80GB HBM3" in text and "free" in text
+    assert "✖ 1 errors, 2 warnings → 7" in text
+
+
+def test_children_answer_for_presets_and_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    rows = {row.name: row for row in home.presets_known()}
+    assert rows["gsm8k"].needs == ("pretrain",)
+    row = home.planned(rows["quickstart"])
+    assert row.fits is True and row.peak_gb is not None and 0.1 < row.peak_gb < 5
+    badge = home.doctor_badge()
+    assert badge is not None and badge.errors == 0
+
+
+def test_an_unreadable_run_has_no_curve(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "run.json").write_text("{")
+    line = home.run_line(summarize(RunDir(tmp_path / "half"), 0.0), (), 0.0, 80)
+    assert "! unreadable" in line.plain
