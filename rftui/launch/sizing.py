@@ -54,7 +54,7 @@ def size(
 def launch_request(
     resolved: Resolved, ranks: int, hardware: Hardware, dataset_size: int | None
 ) -> tuple[Request, list[Finding]]:
-    """What a launch asks the planner, and notes on the machine; FindingsError where the model is not known."""
+    """What a launch asks the planner, and notes on the machine; FindingsError of an unknown model."""
     shape = find_model(resolved.config.model.pretrain)
     if not torch_uses_gpus():
         hardware = msgspec.structs.replace(hardware, gpus=(), installed=0)

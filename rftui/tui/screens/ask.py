@@ -1,0 +1,44 @@
+"""A dialog that asks for one line."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+
+class AskScreen(ModalScreen[str | None]):
+    """Returns the line, or None. `check` says what is wrong with a line, nothing where it is fine."""
+
+    CSS_PATH = "ask.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel")]
+
+    def __init__(
+        self, question: str, hint: str, value: str = "", check: Callable[[str], str] = lambda line: ""
+    ) -> None:
+        super().__init__()
+        self.question = question
+        self.hint = hint
+        self.value = value
+        self.check = check
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog"):
+            yield Static(self.question, id="question", markup=False)
+            yield Input(self.value, id="line")
+            yield Static(self.hint, id="hint", markup=False)
+
+    @on(Input.Submitted)
+    def submit(self, event: Input.Submitted) -> None:
+        """Return the line, or say what is wrong with it."""
+        line = event.value.strip()
+        wrong = self.check(line)
+        if wrong:
+            self.query_one("#hint", Static).update(f"✖ {wrong}")
+            self.query_one("#hint").add_class("-wrong")
+        else:
+            self.dismiss(line)

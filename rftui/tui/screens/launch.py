@@ -1,0 +1,214 @@
+"""A launch while it happens: a checklist from the run's directory; at the first step the run is opened."""
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Button, Footer, Static
+from textual.worker import Worker, WorkerState
+
+from engine.findings import FindingsError
+from rftui.runs.rundir import RunDir
+from rftui.tui.areas import AREAS
+from rftui.tui.keys import Key, bindings
+from rftui.tui.screens.plan_keys import LAUNCH_KEYS
+
+if TYPE_CHECKING:
+    from diagnostics.knowledge.diagnosis import Diagnosis
+    from rftui.tui.planning.consider import Ground
+    from rftui.tui.planning.edits import Edits
+    from rftui.tui.planning.starting import Starting
+
+POLL_S = 0.25
+
+
+class Outcome(NamedTuple):
+    """What is to follow: a run to open, in an area; or settings to change."""
+
+    run: RunDir | None = None
+    area: str = "live"
+    fix: dict[str, Any] | None = None
+
+
+class LaunchScreen(ModalScreen[Outcome | None]):
+    """Prepares, creates and starts a run as `rft launch` does, and follows it to its first step."""
+
+    class Told(Message):
+        """How far it has come."""
+
+        def __init__(self, starting: "Starting") -> None:
+            super().__init__()
+            self.starting = starting
+
+    class Diagnosed(Message):
+        """What it died of."""
+
+        def __init__(self, diagnosis: "Diagnosis | None") -> None:
+            super().__init__()
+            self.diagnosis = diagnosis
+
+    CSS_PATH = "launch.tcss"
+    KEYS: ClassVar[tuple[Key, ...]] = LAUNCH_KEYS
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LAUNCH_KEYS)
+
+    def __init__(self, edits: "Edits", ground: "Ground") -> None:
+        super().__init__()
+        self.edits = edits
+        self.ground = ground
+        self.starting: Starting | None = None
+        self.diagnosis: Diagnosis | None = None
+        self._left = threading.Event()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog"):
+            yield Static(f"Launch {self.ground.name}", id="title", markup=False)
+            with VerticalScroll(id="told"):
+                yield Static(id="checklist")
+                yield Static(id="diagnosis")
+            with Horizontal(id="buttons"):
+                yield Button("Edit", id="edit", compact=True)
+                yield Button("Logs", id="logs", compact=True)
+                yield Button("Diagnose", id="diagnose", compact=True)
+                yield Button("Apply fix", id="fix", compact=True)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Start."""
+        self.start()
+
+    def on_unmount(self) -> None:
+        """Let the following thread go; the run goes on."""
+        self._left.set()
+
+    @work(thread=True, exit_on_error=False)
+    def start(self) -> None:
+        """Prepare, create, start, follow: in a thread."""
+        from rftui.launch.start import create, start_detached
+        from rftui.tui.planning import consider, starting
+
+        told = starting.not_started(time.time())
+        self.post_message(self.Told(told))
+        try:
+            ground = consider.look_again(self.ground)
+            run = create(consider.prepared_launch(self.edits, ground), ground.runs_dir, None)
+            follower = starting.StartFollower(run, told.began)
+            told = follower.poll()
+            self.post_message(self.Told(told))
+            start_detached(run)
+            while not self._left.is_set() and not told.failed and not told.first_step:
+                told = follower.poll()
+                self.post_message(self.Told(told))
+                self._left.wait(POLL_S)
+        except FindingsError as error:
+            self.post_message(self.Told(starting.refused(told, error)))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Something went wrong in a way nobody foresaw: say so."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.notify(f"no more is known: {error!r}", severity="error", timeout=60, markup=False)
+
+    def on_launch_screen_told(self, message: "LaunchScreen.Told") -> None:
+        """Show it; at the first step go to the run."""
+        from rftui.tui.planning import starting
+
+        told = message.starting
+        first_failure = told.failed and not (self.starting and self.starting.failed)
+        self.starting = told
+        self.query_one("#checklist", Static).update(starting.checklist(told, self._room))
+        if told.run is not None:
+            self.query_one("#title", Static).update(Content.styled(f"Launch {told.run.name}", "bold"))
+        if told.first_step and self.is_current:
+            self.dismiss(Outcome(told.run))
+        elif first_failure:
+            self.add_class("-failed")
+            self.set_class(told.run is not None, "-run")
+            self.query_one("#edit").focus()
+            self.refresh_bindings()
+
+    @property
+    def _room(self) -> int:
+        return self.query_one("#told").scrollable_content_region.width or 60
+
+    # --- what can be done ------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing now are not offered."""
+        failed = self.starting is not None and self.starting.failed
+        has_run = self.starting is not None and self.starting.run is not None
+        if action in ("edit", "diagnose"):
+            return failed and (action == "edit" or has_run)
+        if action == "logs":
+            return has_run
+        if action == "fix":
+            return self._fix() is not None
+        return True
+
+    @on(Button.Pressed)
+    async def press(self, event: Button.Pressed) -> None:
+        """The key of the same name."""
+        await self.run_action(str(event.button.id))
+
+    def action_edit(self) -> None:
+        """Back to the form."""
+        self.dismiss(None)
+
+    def action_logs(self) -> None:
+        """The logs of the run."""
+        if self.starting is not None and self.starting.run is not None:
+            area = "logs" if any(each.name == "logs" for each in AREAS) else "live"
+            self.dismiss(Outcome(self.starting.run, area))
+
+    def action_leave(self) -> None:
+        """Leave; a run that has started goes on."""
+        told = self.starting
+        if told is not None and told.run is not None and not told.failed:
+            self.notify(f"{told.run.name} goes on; it is listed at home", markup=False)
+        self.dismiss(None)
+
+    @work(thread=True, exclusive=True, group="diagnose", exit_on_error=False)
+    def action_diagnose(self) -> None:
+        """What the run died of: as its supervisor found, else as is found now."""
+        from diagnostics.knowledge.sources import Unreadable
+        from rftui.launch.postmortem import examine
+        from rftui.runs import diagnosis
+
+        run = self.starting.run if self.starting is not None else None
+        if run is None:
+            return
+        found = diagnosis.read(run)
+        if found is None:
+            try:
+                found = examine(run)
+            except (Unreadable, FindingsError):
+                found = None
+        self.post_message(self.Diagnosed(found))
+
+    def on_launch_screen_diagnosed(self, message: "LaunchScreen.Diagnosed") -> None:
+        """Show causes and fixes."""
+        from rftui.tui.planning.starting import diagnosed
+
+        self.diagnosis = message.diagnosis
+        self.query_one("#diagnosis", Static).update(diagnosed(message.diagnosis))
+        self.set_class(self._fix() is not None, "-fixable")
+        self.query_one("#told").scroll_end(animate=False)
+        self.refresh_bindings()
+
+    def action_fix(self) -> None:
+        """Change the settings as proposed."""
+        fix = self._fix()
+        if fix is not None:
+            self.dismiss(Outcome(fix=fix))
+
+    def _fix(self) -> dict[str, Any] | None:
+        from rftui.runs.diagnosis import applicable
+
+        fix = applicable(self.diagnosis) if self.diagnosis is not None else None
+        return dict(fix.set) if fix is not None else None
