@@ -26,6 +26,21 @@ def _backend(foreign: Foreign, job: Job) -> Iterator[Finding]:
             yield told(
                 foreign, "check.lightrft.meta-init", "error", "meta_init", cause, drop(foreign, "meta_init")
             )
+        if flag(foreign, "fsdp_cpu_offload") and flag(foreign, "adam_offload"):
+            cause = (
+                "--fsdp_cpu_offload keeps parameters, gradients and Adam's states on the host already; with "
+                "--adam_offload they are moved by hand as well: 'FSDP parameters should be materialized on CPU'."
+            )
+            drops = drop(foreign, "adam_offload")
+            yield told(
+                foreign,
+                "check.lightrft.offload-twice",
+                "warning",
+                "adam_offload",
+                cause,
+                drops,
+                also=("fsdp_cpu_offload",),
+            )
         return
     cause = (
         "--fsdp is not given: the examples then fail as they start, with 'TypeError: init_model_context() "

@@ -55,6 +55,7 @@ def test_a_good_script_has_no_error_and_no_warning(tmp_path: Path) -> None:
         ("--max_ckpt_mem 1000", {"check.lightrft.no-effect.max_ckpt_mem": "warning"}),
         ("--enable_ema", {"check.lightrft.ema": "error"}),
         ("--meta_init", {"check.lightrft.meta-init": "error"}),
+        ("--fsdp_cpu_offload --adam_offload", {"check.lightrft.offload-twice": "warning"}),
         ("--use_fire", {"check.lightrft.fire": "error"}),
         ("--packing_samples", {"check.lightrft.packing": "warning"}),
         ("--freeze_prefix", {"check.lightrft.freeze-prefix": "warning"}),
