@@ -29,7 +29,7 @@ def _backend(foreign: Foreign, job: Job) -> Iterator[Finding]:
         if flag(foreign, "fsdp_cpu_offload") and flag(foreign, "adam_offload"):
             cause = (
                 "--fsdp_cpu_offload keeps parameters, gradients and Adam's states on the host already; with "
-                "--adam_offload they are moved by hand as well: 'FSDP parameters should be materialized on CPU'."
+                "--adam_offload they are moved by hand too: 'FSDP parameters should be materialized on CPU'."
             )
             drops = drop(foreign, "adam_offload")
             yield told(
