@@ -13,6 +13,7 @@ from diagnostics.knowledge.sources import Unreadable
 from engine.findings import EXIT_BAD_INPUT, EXIT_OK, EXIT_RUN_FAILED, Finding, FindingsError
 from rftui.cli.diagnosed import print_causes, print_diagnosis
 from rftui.cli.options import RunsDir, runs_folder
+from rftui.runs.rundir import RunDir
 
 app = typer.Typer(add_completion=False)
 
@@ -66,10 +67,8 @@ def _place(path: str, runs: Path) -> str:
 
 
 def _one(path: str, lang: Literal["en", "zh"], as_json: bool, verbose: bool) -> int:
-    from diagnostics.knowledge.diagnose import diagnose as look
-
     try:
-        diagnosis = look(path, lang)
+        diagnosis = _look(path, lang)
     except Unreadable as error:
         if as_json:
             _print_json(Diagnosis(path=path, notes=(str(error),)))
@@ -80,6 +79,18 @@ def _one(path: str, lang: Literal["en", "zh"], as_json: bool, verbose: bool) -> 
     else:
         print_diagnosis(diagnosis, lang, verbose=verbose)
     return EXIT_RUN_FAILED if diagnosis.findings else EXIT_OK
+
+
+def _look(path: str, lang: Literal["en", "zh"]) -> Diagnosis:
+    """The diagnosis; that of a run has fixes with values that would fit it."""
+    run = RunDir(Path(path))
+    if run.info_path.is_file():
+        from rftui.launch.postmortem import examine
+
+        return examine(run, lang)
+    from diagnostics.knowledge.diagnose import diagnose
+
+    return diagnose(path, lang)
 
 
 def _print_json(diagnosis: Diagnosis) -> None:
