@@ -7,13 +7,18 @@ gap, where the line breaks and the bottom row shows a cross.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, isnan
+from math import floor, isnan, log10, nan
 from typing import Literal, NamedTuple
 
 from rftui.runs.series import Bucket
 from rftui.tui import scale
+from rftui.tui.axis import AxisName
+from rftui.tui.axis import Span as XSpan
+from rftui.tui.text import number
 
-Role = Literal["frame", "title", "value", "label", "grid", "line", "raw", "point", "gap", "note", "blank"]
+Role = Literal[
+    "frame", "title", "value", "label", "grid", "line", "raw", "point", "gap", "note", "blank", "cursor"
+]
 
 GUTTER = scale.LABEL_WIDTH + 1
 _BOX = GUTTER + 3
@@ -49,20 +54,27 @@ Row = list[Span]
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What a chart shows: `buckets` of `columns` columns (best `dot_columns(width)`) over the steps `x`.
+    """What a chart shows: `buckets` of `columns` columns (best `dot_columns(width)`) over `x` along `axis`.
 
+    `steps` holds the last step of each bucket, `cursor` the x of the crosshair. `log`: the value axis is
+    logarithmic, and what is not above zero is not drawn, which the title says.
     `smoothing` is the weight of the moving average drawn before the raw line; 0 draws the raw line alone, and
     so does a chart of few measurements, which marks each.
-    `note` stands in the middle of an empty chart.
+    `note` stands in the middle of an empty chart, `corner` at the bottom left.
     """
 
     title: str
     value: str = ""
     buckets: Sequence[Bucket] = ()
     columns: int = 0
-    x: tuple[int, int] = (0, 0)
+    x: XSpan = (0.0, 0.0)
     smoothing: float = 0.0
+    axis: AxisName = "step"
+    steps: Sequence[int] = ()
+    cursor: float | None = None
+    log: bool = False
     note: str = "no data yet"
+    corner: str = ""
 
 
 def dot_columns(width: int) -> int:
@@ -109,17 +121,83 @@ def paint(plot: Plot, width: int, height: int) -> list[Row]:
     if cells < 4 or rows < 1:
         return [[Span(plot.title[:width].ljust(width), "title")] for _ in range(height)]
     buckets = fitted(plot.buckets, plot.columns, 2 * cells)
+    front = smoothed(buckets, plot.smoothing) if plot.smoothing and not _few(buckets, cells) else []
+    title, note = plot.title, plot.note
+    if plot.log:
+        title += " · log"
+        if any(bucket.min <= 0 for bucket in buckets):
+            title, note = f"{title}, ≤ 0 left out", "nothing above 0 to draw on a logarithmic axis"
+        buckets, front = _logarithms(buckets), _logarithms(front)
     filled = [bucket for bucket in buckets if not isnan(bucket.last)]
-    top = _top_edge(plot.title, plot.value, width)
+    cursor = _cursor_cell(plot, cells)
+    top = _top_edge(title, plot.value if cursor is None else _at_cursor(plot), width)
     if not filled:
-        return [top, *_note_rows(plot.note, width, rows), [Span("╰" + "─" * (width - 2) + "╯", "frame")]]
-    low, high = scale.value_range(value for bucket in filled for value in (bucket.min, bucket.max))
-    body = _body(buckets, plot.smoothing, low, high, cells, rows)
-    return [top, *body, _bottom_edge(plot.x, width, cells)]
+        return [top, *_note_rows(note, width, rows), [Span("╰" + "─" * (width - 2) + "╯", "frame")]]
+    values = [value for bucket in filled for value in (bucket.min, bucket.max)]
+    low, high = scale.log_range(values) if plot.log else scale.value_range(values)
+    body = _body(buckets, front, (low, high), cells, rows, plot.log, cursor)
+    return [top, *body, _bottom_edge(plot, width, cells, cursor)]
+
+
+def cursor_bucket(plot: Plot) -> int | None:
+    """Which bucket stands under the crosshair: the last one that begins at or before it."""
+    if plot.cursor is None or not plot.columns:
+        return None
+    first, last = plot.x
+    column = (plot.cursor - first) / (last - first) * plot.columns if last > first else 0
+    before = [at for at, bucket in enumerate(plot.buckets) if bucket.column <= column]
+    return before[-1] if before else None
+
+
+def _at_cursor(plot: Plot) -> str:
+    """`step 231: 0.612`, with the extremes where several steps share a column."""
+    at = cursor_bucket(plot)
+    if at is None:
+        return "no value here"
+    bucket = plot.buckets[at]
+    step = f"step {plot.steps[at]}: " if at < len(plot.steps) else ""
+    extremes = (
+        ""
+        if bucket.min == bucket.max or isnan(bucket.min)
+        else f" ({number(bucket.min)}–{number(bucket.max)})"
+    )
+    return f"{step}{number(bucket.last)}{extremes}"
+
+
+def _cursor_cell(plot: Plot, cells: int) -> int | None:
+    if plot.cursor is None:
+        return None
+    first, last = plot.x
+    share = (plot.cursor - first) / (last - first) if last > first else 0.0
+    return min(cells - 1, max(0, int(share * cells)))
+
+
+def _logarithms(buckets: Sequence[Bucket]) -> list[Bucket]:
+    """Decimal logarithms; what is not above zero counts as missing, without the mark of a gap."""
+    return [
+        bucket._replace(
+            min=_log(bucket.min, bucket.last), max=_log(bucket.max, bucket.last), last=_log(bucket.last)
+        )
+        for bucket in buckets
+        if isnan(bucket.last) or bucket.last > 0
+    ]
+
+
+def _log(value: float, instead: float = nan) -> float:
+    return log10(value) if value > 0 else log10(instead) if instead > 0 else nan
+
+
+def _few(buckets: Sequence[Bucket], cells: int) -> bool:
+    """So few measurements that each is marked."""
+    return len(buckets) * 2 <= cells
 
 
 def _top_edge(title: str, value: str, width: int) -> Row:
     """`╭ title ───── value ─╮`; the value goes first when there is no room, then the title is cut."""
+    if len(title) + len(value) + 8 > width:
+        value = value.partition(" (")[0]
+    if len(title) + len(value) + 8 > width and value.startswith("step "):
+        title = title[: max(3, width - len(value) - 8)]
     if len(title) + len(value) + 8 > width:
         value = ""
     title = title[: width - 7]
@@ -128,27 +206,36 @@ def _top_edge(title: str, value: str, width: int) -> Row:
     return [Span("╭─", "frame"), Span(f" {title} ", "title"), Span("─" * (width - used), "frame"), *tail]
 
 
-def _bottom_edge(x: tuple[int, int], width: int, cells: int) -> Row:
-    """The bottom of the box with x ticks at their columns; the last step always stands at the right."""
+def _bottom_edge(plot: Plot, width: int, cells: int, cursor: int | None) -> Row:
+    """The bottom of the box with x ticks at their columns; the end, or else the crosshair, in any case."""
     edge = ["─"] * width
     edge[0], edge[-1] = "╰", "╯"
-    first, last = x
-    taken = width
+    roles: list[Role] = ["frame"] * width
+    if plot.corner and len(plot.corner) + 2 <= GUTTER:
+        edge[1 : len(plot.corner) + 3] = f" {plot.corner} "
+        roles[1 : len(plot.corner) + 3] = ["label"] * (len(plot.corner) + 2)
+    first, last = plot.x
     start = 1 + GUTTER
-    labels = [(start + cells - 1, f"{last}")]
+    labels: list[tuple[int, str, Role]] = []
+    if cursor is not None and plot.cursor is not None:
+        labels.append((start + cursor, scale.x_label(plot.cursor, plot.axis, last - first), "cursor"))
+    labels.append((start + cells - 1, scale.x_label(last, plot.axis, last - first), "label"))
     if last > first:
         labels += [
-            (start + round((tick - first) / (last - first) * (cells - 1)), f"{tick:.0f}")
-            for tick in reversed(scale.ticks(first, last, max(2, cells // 12)))
-            if tick == int(tick)
+            (
+                start + round((tick - first) / (last - first) * (cells - 1)),
+                scale.x_label(tick, plot.axis, last - first),
+                "label",
+            )
+            for tick in reversed(scale.x_ticks(first, last, max(2, cells // 12), plot.axis))
         ]
-    for centre, text in labels:
-        at = min(centre - len(text) // 2, width - 2 - len(text))
-        if at < 2 or at + len(text) + 1 >= taken:
+    for centre, text, role in labels:
+        at = max(2, min(centre - len(text) // 2, width - 2 - len(text)))
+        if any(roles[cell] != "frame" for cell in range(at - 1, min(width, at + len(text) + 1))):
             continue
         edge[at - 1 : at + len(text) + 1] = f" {text} "
-        taken = at - 1
-    return _grouped(edge, ["frame" if char in "╰─╯" else "label" for char in edge])
+        roles[at - 1 : at + len(text) + 1] = [role] * (len(text) + 2)
+    return _grouped(edge[:width], roles[:width])
 
 
 def _note_rows(note: str, width: int, rows: int) -> list[Row]:
@@ -160,25 +247,29 @@ def _note_rows(note: str, width: int, rows: int) -> list[Row]:
 
 
 def _body(
-    buckets: Sequence[Bucket], smoothing: float, low: float, high: float, cells: int, rows: int
+    buckets: Sequence[Bucket],
+    front: Sequence[Bucket],
+    span: XSpan,
+    cells: int,
+    rows: int,
+    log: bool,
+    cursor: int | None,
 ) -> list[Row]:
     """The plot area with its y labels, from the top row down."""
+    low, high = span
     dots = rows * 4
-    few = len(buckets) * 2 <= cells
-    front = smoothed(buckets, smoothing) if smoothing and not few else []
     layers = [_masks(layer, cells, low, high, dots) for layer in (buckets, front)]
     most = max(2, min(7, (rows + 1) // 2))
-    step = scale.nice_step(high - low, most)
-    labels = {
-        _dot(tick, low, high, dots) // 4: scale.label(tick, step) for tick in scale.ticks(low, high, most)
-    }
-    marks = _marks(buckets, low, high, dots, few)
+    labels = {_dot(tick, low, high, dots) // 4: text for tick, text in scale.y_labels(low, high, most, log)}
+    marks = _marks(buckets, low, high, dots, _few(buckets, cells))
     body = []
     for row in range(rows - 1, -1, -1):
         text = labels.get(row, "")
         chars, roles = _plot_row(row, layers[0], layers[1] if front else [], cells, bool(text))
         for cell, mark, role in marks.get(row, ()):
             chars[cell], roles[cell] = mark, role
+        if cursor is not None and roles[cursor] in ("blank", "grid"):
+            chars[cursor], roles[cursor] = "│", "cursor"
         body.append(
             [
                 Span("│", "frame"),

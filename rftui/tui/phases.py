@@ -1,23 +1,43 @@
-"""How a step's time splits into phases, as text: one line for small screens, a bar with legend for others."""
+"""How steps' time splits into phases, as text: one line, a bar, the newest steps as columns or as rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from textual.content import Content
 
+from rftui.tui.blocks import EIGHTHS, LEVELS, flowed
+from rftui.tui.snapshot import IDLE, Snapshot, StepTime
 from rftui.tui.text import duration, percent
 
 _HUES = {"rollout": 4, "reward": 6, "logprob": 3, "update": 2, "sync": 5, "eval": 1}
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_COLUMN = 3
+"""Cells per step: two of bar and one of air."""
+_GUTTER = 6
+_ROWS_FROM = 12
+"""With this many rows there is one for each step."""
+_CLIPPED = 2.0
+"""Steps of more than this many times the median reach over the edge, marked with an arrow."""
 
 
-def _colour(phase: str) -> str:
-    return f"$hue-{_HUES[phase]}" if phase in _HUES else "$quiet"
+def phase_panel(snapshot: Snapshot, width: int, height: int) -> Content:
+    """Shares of the last steps' time, and each of the newest steps where there is room."""
+    if height == 1:
+        return one_line(snapshot.phases, width, snapshot.phase_now)
+    if height == 2 or width < 3 * _GUTTER:
+        return stacked(snapshot.phases, width, height, snapshot.phase_now)
+    if not snapshot.timeline:
+        return Content.styled("no step finished yet", "$quiet")
+    legend = _legend(snapshot.phases, width, snapshot.phase_now)
+    legend = legend[: max(1, height - 3)]
+    draw = rows if height - len(legend) >= _ROWS_FROM else columns
+    return Content("\n").join([*draw(snapshot.timeline, width, height - len(legend)), *legend])
 
 
-def _shares(seconds: Mapping[str, float]) -> list[tuple[str, float, float]]:
-    """(phase, seconds, share) in the order given."""
-    total = sum(seconds.values())
-    return [(name, spent, spent / total) for name, spent in seconds.items()] if total > 0 else []
+def phase_title(snapshot: Snapshot, width: int) -> str:
+    """What stands in the frame."""
+    over = f" · mean of {snapshot.phase_steps} steps" if snapshot.phase_steps else ""
+    now = f" · now {snapshot.phase_now}" if snapshot.phase_now else ""
+    return f"phases{over}{now}"
 
 
 def one_line(seconds: Mapping[str, float], width: int, now: str = "") -> Content:
@@ -35,17 +55,10 @@ def one_line(seconds: Mapping[str, float], width: int, now: str = "") -> Content
         marked = "bold" if name == now else "$quiet"
         parts.append(
             Content.assemble(
-                (name, marked), " ", (_bar(share * max(2, bars), 1), _colour(name)), f" {percent(share)}  "
+                (name, marked), " ", (_bar(share * max(2, bars)), _colour(name)), f" {percent(share)}  "
             )
         )
     return Content("").join(parts) if parts else Content.styled("no phase finished yet", "$quiet")
-
-
-def _bar(cells: float, least: int) -> str:
-    """A bar in eighths of a cell; whatever is there is at least one eighth."""
-    eighths = max(1, round(cells * 8))
-    whole, rest = divmod(eighths, 8)
-    return ("█" * whole + (_EIGHTHS[rest] if rest else "")).ljust(least)
 
 
 def stacked(seconds: Mapping[str, float], width: int, height: int, now: str = "") -> Content:
@@ -53,14 +66,119 @@ def stacked(seconds: Mapping[str, float], width: int, height: int, now: str = ""
     shares = _shares(seconds)
     if not shares:
         return Content.styled("no phase finished yet", "$quiet")
-    bar = Content("").join(
-        Content.styled(_fitted(name, cells), f"bold $ink on {_colour(name)}")
-        for (name, _, _), cells in zip(shares, _cells([s for *_, s in shares], width), strict=True)
+    return Content("\n").join(
+        [_named_bar(shares, width), *_legend(seconds, width, now)[: max(0, height - 1)]]
     )
-    legend = _flowed([_entry(*phase, now) for phase in shares], width)
-    if len(legend) > 2:
-        legend = _flowed([_entry(name, None, share, now) for name, _, share in shares], width)
-    return Content("\n").join([bar, *legend[: max(0, height - 1)]])
+
+
+def rows(timeline: Sequence[StepTime], width: int, height: int) -> list[Content]:
+    """A bar per step, the newest first: `  412 rollout████ update██ 8.2s idle 2%`."""
+    newest = list(reversed(timeline[-height:]))
+    longest, tail = _scale(newest), 17
+    label = max(len(str(step.step)) for step in newest)
+    lines = []
+    for step in newest:
+        total = sum(step.seconds.values())
+        cells = max(1, min(width - label - tail, round(total / longest * (width - label - tail))))
+        bar = _named_bar(_shares(step.seconds), cells)
+        words = f"{duration(total):>6} idle {percent(step.seconds[IDLE] / total if total else 0):>4}"
+        gap = " " * (width - label - tail - cells)
+        lines.append(Content.assemble((f"{step.step:>{label}} ", "$quiet"), bar, gap, f"{words}"))
+    return lines
+
+
+def columns(timeline: Sequence[StepTime], width: int, height: int) -> list[Content]:
+    """A stack per step, the newest at the right, as high as the step was long; phases from the bottom up."""
+    newest = timeline[-((width - _GUTTER) // _COLUMN) :]
+    longest = _scale(newest)
+    stacks = [_stack(step, longest, height * 8) for step in newest]
+    lines = []
+    for row in range(height - 1, -1, -1):
+        label = duration(longest) if row == height - 1 else "0s" if row == 0 else ""
+        cells = [_cell(stack, row) for stack in stacks]
+        lines.append(
+            Content.assemble(
+                (f"{label:>{_GUTTER - 1}} ", "$quiet"), *(part for cell in cells for part in (cell, " "))
+            )
+        )
+    return lines
+
+
+_Stack = tuple[list[tuple[str, int, int]], bool]
+"""(phase, from, to) in eighths of a cell, and whether the step is longer than the scale."""
+
+
+def _scale(timeline: Sequence[StepTime]) -> float:
+    """Seconds that fill the height: the longest step, unless it is far longer than the others."""
+    totals = [sum(step.seconds.values()) for step in timeline]
+    return max(1e-9, min(max(totals), _CLIPPED * median(totals)))
+
+
+def _stack(step: StepTime, longest: float, eighths: int) -> _Stack:
+    found, spent, at = [], 0.0, 0
+    for name, seconds in step.seconds.items():
+        spent += seconds
+        top = min(eighths, round(spent / longest * eighths))
+        if top > at:
+            found.append((name, at, top))
+        at = top
+    return found, spent > longest * 1.001
+
+
+def _cell(stack: _Stack, row: int) -> tuple[str, str]:
+    """One row of a stack: one phase, or the boundary of the two that take most of it."""
+    parts, clipped = stack
+    low, high = row * 8, row * 8 + 8
+    inside = [(name, max(low, a), min(high, b)) for name, a, b in parts if a < high and b > low]
+    width = _COLUMN - 1
+    if not inside:
+        return " " * width, ""
+    if clipped and parts[-1][2] == high:
+        return "↑".center(width), f"bold $ink on {_colour(inside[-1][0])}"
+    filled = inside[-1][2] - low
+    main = sorted(sorted(inside, key=lambda part: part[1] - part[2])[:2], key=lambda part: part[1])
+    if filled < 8:
+        largest = max(inside, key=lambda part: part[2] - part[1])
+        return LEVELS[filled - 1] * width, _colour(largest[0])
+    if len(main) == 1:
+        return "█" * width, _colour(main[0][0])
+    boundary = main[0][2] - low
+    return LEVELS[min(6, max(0, boundary - 1))] * width, f"{_colour(main[0][0])} on {_colour(main[1][0])}"
+
+
+def _colour(phase: str) -> str:
+    if phase == IDLE:
+        return "$frame"
+    return f"$hue-{_HUES[phase]}" if phase in _HUES else "$quiet"
+
+
+def _shares(seconds: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """(phase, seconds, share) in the order given."""
+    total = sum(seconds.values())
+    return [(name, spent, spent / total) for name, spent in seconds.items()] if total > 0 else []
+
+
+def _bar(cells: float) -> str:
+    """A bar in eighths of a cell; whatever is there is at least one eighth."""
+    whole, rest = divmod(max(1, round(cells * 8)), 8)
+    return "█" * whole + (EIGHTHS[rest] if rest else "")
+
+
+def _legend(seconds: Mapping[str, float], width: int, now: str) -> list[Content]:
+    """`■ rollout 5.1s 62%  ■ update …`, without the seconds where that would need a third line."""
+    shares = _shares(seconds)
+    legend = flowed([_entry(*phase, now) for phase in shares], width)
+    if len(legend) > 1:
+        legend = flowed([_entry(name, None, share, now) for name, _, share in shares], width)
+    return legend
+
+
+def _named_bar(shares: list[tuple[str, float, float]], width: int) -> Content:
+    cells = _cells([share for *_, share in shares], width)
+    return Content("").join(
+        Content.styled(_fitted(name, room), f"bold $ink on {_colour(name)}")
+        for (name, _, _), room in zip(shares, cells, strict=True)
+    )
 
 
 def _entry(name: str, spent: float | None, share: float, now: str) -> Content:
@@ -78,8 +196,8 @@ def _fitted(name: str, cells: int) -> str:
 
 
 def _cells(shares: list[float], width: int) -> list[int]:
-    """Whole cells per share that add up to `width`, by largest remainder; at least one for each."""
-    cells = [max(1, int(share * width)) for share in shares]
+    """Whole cells per share that add up to `width`, by largest remainder; at least one for what is there."""
+    cells = [max(1 if share else 0, int(share * width)) for share in shares]
     order = sorted(range(len(shares)), key=lambda i: cells[i] - shares[i] * width)
     at = 0
     while sum(cells) != width and at < 4 * width:
@@ -87,14 +205,3 @@ def _cells(shares: list[float], width: int) -> list[int]:
         cells[i] += 1 if sum(cells) < width else -1
         at += 1
     return cells
-
-
-def _flowed(entries: list[Content], width: int) -> list[Content]:
-    """Entries side by side, as many to a line as fit."""
-    lines = [entries[0]]
-    for entry in entries[1:]:
-        if lines[-1].cell_length + 2 + entry.cell_length <= width:
-            lines[-1] = lines[-1] + "  " + entry
-        else:
-            lines.append(entry)
-    return lines

@@ -1,30 +1,59 @@
 """Reads a run for the live screen: its state and the ends of its logs. Runs in a thread."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
+from typing import Protocol
 
 from rftui.runs.follow import LogFollower
 from rftui.runs.rundir import RunDir
 from rftui.runs.view import RunView
+from rftui.tui.context import Context
+from rftui.tui.curves import Wanted
 from rftui.tui.snapshot import Snapshot, take
 from rftui.tui.text import clean_line
-from rftui.tui.widgets.log_tail import TORCHRUN, LogLine
+from rftui.tui.widgets.log_tail import KEPT, TORCHRUN, LogLine
 
 LOG_TAIL_BYTES = 1 << 16
+BEHIND_BYTES = 1 << 20
+"""A log that is this far ahead of what was read is continued near its end."""
 
 
-class Reader:
-    """State and logs of one run, each byte read once."""
+class Reader(Protocol):
+    """Where the live screen gets a run from, whether it happens, has ended, or is played again."""
 
-    def __init__(self, run: RunDir) -> None:
+    def advance(self) -> int:
+        """Read what is new, for a short while; bytes that are still to be read."""
+
+    def look(self, wanted: Wanted) -> Snapshot:
+        """What there was at the last `advance`; quick, reads no events."""
+
+    def read_logs(self) -> list[LogLine]:
+        """Lines that are new since the last call."""
+
+
+def reader_of(context: Context) -> Reader:
+    """The reader of the context's run."""
+    return RunReader(context.the_run)
+
+
+class RunReader:
+    """State and logs of one run as they are on disk, each byte read once. `clock` tells Unix time."""
+
+    def __init__(self, run: RunDir, clock: Callable[[], float] = time.time) -> None:
         self.run = run
-        self.view = RunView(run)
+        self.clock = clock
+        self.view = RunView(run, clock=clock)
         self._logs: dict[str, LogFollower] = {}
 
-    def read(self, columns: Mapping[str, int]) -> Snapshot:
-        """What there is now, with each metric of `columns` in that many columns."""
+    def advance(self) -> int:
+        """Read what is new, for a short while; bytes that are still to be read."""
         self.view.refresh()
-        return take(self.view, columns)
+        return self.view.behind
+
+    def look(self, wanted: Wanted) -> Snapshot:
+        """What there was at the last `advance`."""
+        return take(self.view, wanted, self.clock())
 
     def read_logs(self) -> list[LogLine]:
         """Lines that are new; of a log first seen, its end. Rank 0 comes last, so that it is in sight."""
@@ -38,8 +67,11 @@ class Reader:
             if log is None:
                 log = LogFollower(self.run.logs_dir / name, tail_bytes=LOG_TAIL_BYTES)
                 self._logs[name] = log
-            rank = _rank(name)
-            lines += [LogLine(rank, clean_line(line)) for line in log.poll()]
+            rank, new = _rank(name), log.poll()
+            if log.behind > BEHIND_BYTES:
+                log = self._logs[name] = LogFollower(self.run.logs_dir / name, tail_bytes=LOG_TAIL_BYTES)
+                new = ["… lines passed over: they come too fast to be shown here", *log.poll()]
+            lines += [LogLine(rank, clean_line(line)) for line in new[-KEPT:]]
         return lines
 
 

@@ -3,7 +3,11 @@
 import math
 from collections.abc import Iterable
 
+from rftui.tui.axis import AxisName
+
 LABEL_WIDTH = 5
+_TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+"""Seconds between the ticks of a time axis."""
 
 
 def nice_step(span: float, most: int) -> float:
@@ -31,10 +35,61 @@ def value_range(values: Iterable[float]) -> tuple[float, float]:
         return (0.0, 1.0) if low == 0 else (low - abs(low) / 2, low + abs(low) / 2)
     air = (high - low) * 0.04
     if 0 <= low < high / 4:
-        return 0.0, high + air
+        return _steady(0.0, high + air)
     if low / 4 < high <= 0:
-        return low - air, 0.0
-    return low - air, high + air
+        return _steady(low - air, 0.0)
+    return _steady(low - air, high + air)
+
+
+def _steady(low: float, high: float) -> tuple[float, float]:
+    """Rounded outward a little, so that not every new extreme moves the whole picture."""
+    step = nice_step(high - low, 32)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def log_range(logarithms: Iterable[float]) -> tuple[float, float]:
+    """The range to draw of decimal logarithms: to the next tenth of a decade, at least half a decade."""
+    values = list(logarithms)
+    low, high = math.floor(min(values) * 10 - 0.5) / 10, math.ceil(max(values) * 10 + 0.5) / 10
+    short = max(0.0, 0.5 - (high - low)) / 2
+    return low - short, high + short
+
+
+def y_labels(low: float, high: float, most: int, log: bool) -> list[tuple[float, str]]:
+    """Where the value axis is marked, and how; `low` and `high` are logarithms if `log`."""
+    if not log:
+        step = nice_step(high - low, most)
+        return [(tick, label(tick, step)) for tick in ticks(low, high, most)]
+    decades = range(math.ceil(low), math.floor(high) + 1)
+    every = max(1, math.ceil(len(decades) / most))
+    marks = [float(decade) for decade in decades if decade % every == 0]
+    if len(marks) < 2:
+        marks = [
+            decade + math.log10(m) for decade in range(math.floor(low), math.ceil(high)) for m in (1, 2, 5)
+        ]
+    return [(mark, label(10**mark, 10 ** math.floor(mark))) for mark in marks if low <= mark <= high]
+
+
+def x_ticks(first: float, last: float, most: int, axis: AxisName) -> list[float]:
+    """Marks of the x axis: whole steps, round times, round numbers of tokens."""
+    if axis != "wall":
+        return [tick for tick in ticks(first, last, most) if axis == "tokens" or tick == int(tick)]
+    span = last - first
+    step = next((t for t in _TIMES if span / t < most), math.ceil(span / 86400 / most) * 86400)
+    return [float(i * step) for i in range(math.ceil(first / step), math.floor(last / step) + 1)]
+
+
+def x_label(x: float, axis: AxisName, span: float) -> str:
+    """A step, a time since the start (to the second, minute or hour, as `span` asks), a number of tokens."""
+    if axis == "step":
+        return f"{x:.0f}"
+    if axis == "tokens":
+        return si(round(x))
+    seconds = round(x)
+    if span < 600:
+        return f"{seconds // 60}:{seconds % 60:02d}"
+    hours, minutes = divmod(round(x / 60), 60)
+    return f"{hours}h{minutes:02d}" if span < 200_000 else f"{seconds // 86400}d{hours % 24:02d}h"
 
 
 def label(value: float, step: float) -> str:

@@ -1,51 +1,65 @@
 """One run while it happens, or as it ended."""
 
 import threading
+import time
+from collections import deque
 from typing import ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Footer
 from textual.worker import Worker, WorkerState
 
 from engine.findings import FindingsError
 from rftui.launch import stop as stopping
+from rftui.runs.rundir import default_runs_dir
 from rftui.tui import panels
-from rftui.tui.charts import Plot
 from rftui.tui.context import Context
-from rftui.tui.keys import LIVE_KEYS, LOG_KEYS, Key, bindings
-from rftui.tui.reader import Reader
-from rftui.tui.screens.area import AreaScreen
+from rftui.tui.curves import Wanted
+from rftui.tui.gpu_matrix import gpu_label, gpu_panel, gpu_title
+from rftui.tui.keys import Key, bindings
+from rftui.tui.look import Look
+from rftui.tui.phases import phase_panel, phase_title
+from rftui.tui.rank_table import rank_panel
+from rftui.tui.reader import reader_of
+from rftui.tui.screens.area import HEIGHTS
+from rftui.tui.screens.live_alerts import AlertActions
+from rftui.tui.screens.live_charts import ChartActions
+from rftui.tui.screens.live_keys import LIVE_KEYS, LOG_KEYS, PANE_KEYS
 from rftui.tui.screens.stop import StopDialog
-from rftui.tui.snapshot import Curve, Snapshot
-from rftui.tui.text import number
+from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.chart_grid import ChartGrid
-from rftui.tui.widgets.log_tail import LogLine, LogTail
+from rftui.tui.widgets.log_tail import KEPT, LogLine, LogTail
 from rftui.tui.widgets.panel import Panel
 
-POLL_S = 1.0
-"""Seconds between two looks at a run."""
-SMOOTHING = (0.0, 0.6, 0.9)
+LOADING_S = 0.25
+"""Seconds between two pictures while a long run is being read."""
+SLOW_S = 5.0
+"""Seconds between two pictures of charts and tables on a slow line."""
+LAYOUTS = ("charts", "gpus", "text")
 
 
-class LiveScreen(AreaScreen):
+class LiveScreen(ChartActions, AlertActions):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
 
     class Seen(Message):
-        """What a look at the run found."""
+        """What a look at the run found. `asked`: it was taken because the charts need it."""
 
-        def __init__(self, snapshot: Snapshot, lines: list[LogLine]) -> None:
+        def __init__(self, snapshot: Snapshot, lines: list[LogLine], asked: bool) -> None:
             super().__init__()
             self.snapshot = snapshot
             self.lines = lines
+            self.asked = asked
 
     CSS_PATH = "live.tcss"
-    KEYS: ClassVar[tuple[Key, ...]] = (*LIVE_KEYS, *LOG_KEYS)
+    KEYS: ClassVar[tuple[Key, ...]] = (*LIVE_KEYS, *LOG_KEYS, *PANE_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIVE_KEYS)
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
     ALLOW_IN_MAXIMIZED_VIEW = "#status, Footer"
     ESCAPE_TO_MINIMIZE = False
 
@@ -55,51 +69,74 @@ class LiveScreen(AreaScreen):
         self.snapshot: Snapshot | None = None
         """The moment on the screen."""
         self.paused = False
-        self.smoothing = 1
-        self._pending: LiveScreen.Seen | None = None
-        self._held: list[LogLine] = []
-        self._repaint_once = False
-        self._wanted: dict[str, int] = {}
+        self.look = Look(smoothing=context.settings.smoothing)
+        self.layout_preset = 0
+        self._newest: Snapshot | None = None
+        self._held: deque[LogLine] = deque(maxlen=KEPT)
+        self._painted_all = 0.0
+        self._wants = Wanted()
+        self._asked = threading.Event()
         self._wake = threading.Event()
+        self._in_sight = threading.Event()
         self._left = threading.Event()
 
     def compose(self) -> ComposeResult:
-        yield Panel(panels.status_line, id="status")
-        yield Panel(panels.figures_line, id="figures")
+        yield Panel(panels.status_line, id="status", focusable=False)
+        yield Panel(panels.figures_line, id="figures", focusable=False)
         yield ChartGrid(id="charts")
+        yield Panel(phase_panel, id="phases", title=phase_title, label="phase", whole=True)
         with Container(id="bottom"):
-            with Vertical(id="facts"):
-                yield Panel(panels.phase_panel, id="phases")
-                yield Panel(panels.memory_panel, id="memory")
-                yield Panel(panels.sample_panel, id="sample")
-            yield LogTail(id="log")
+            with Container(id="machine"):
+                yield Panel(gpu_panel, id="gpus", title=gpu_title, label=gpu_label)
+                yield Panel(rank_panel, id="ranks", title="ranks and collectives", label="ranks")
+            with Container(id="words"):
+                yield Panel(panels.sample_panel, id="sample", title="sample")
+                yield LogTail(id="log")
+        yield Panel(panels.alert_detail(0), id="alert")
         yield Panel(panels.notice_strip, id="notices")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Start reading."""
-        self.query_one("#phases").border_title = "phases"
-        self.query_one("#memory").border_title = "memory"
-        self.query_one("#sample").border_title = "sample"
+        self._in_sight.set()
         self.read()
 
     def on_unmount(self) -> None:
         """Let the reading thread go."""
         self._left.set()
+        self._in_sight.set()
+        self._wake.set()
+
+    def on_screen_suspend(self) -> None:
+        """Out of sight nothing is read."""
+        self._in_sight.clear()
+
+    def on_screen_resume(self) -> None:
+        """Catch up."""
+        self._in_sight.set()
         self._wake.set()
 
     # --- reading ---------------------------------------------------------------------------------------
 
     @work(thread=True, exit_on_error=False)
     def read(self) -> None:
-        """Look at the run every second, at once when asked, without rest to catch up, until it is left."""
-        reader = Reader(self.run_dir)
+        """Look at the run regularly, at once when asked, without rest to catch up, until it is left."""
+        reader = reader_of(self.context)
+        due, shown, loading = 0.0, 0.0, 0
         while not self._left.is_set():
+            self._in_sight.wait()
             self._wake.clear()
-            snapshot = reader.read(self._wanted)
-            self.post_message(self.Seen(snapshot, reader.read_logs()))
-            if not snapshot.loading:
-                self._wake.wait(POLL_S)
+            asked, now = self._asked.is_set(), time.monotonic()
+            self._asked.clear()
+            advanced = now >= due
+            if advanced:
+                loading = reader.advance()
+                due = time.monotonic() if loading else now + self.context.settings.refresh_s
+            if asked or (advanced and (not loading or now - shown >= LOADING_S)):
+                snapshot = reader.look(Wanted() if self.paused and not asked else self._wants)
+                self.post_message(self.Seen(snapshot, reader.read_logs() if advanced else [], asked))
+                shown = now
+            self._wake.wait(max(0.0, due - time.monotonic()))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Reading went wrong in a way nobody foresaw: say so rather than stand still."""
@@ -107,130 +144,116 @@ class LiveScreen(AreaScreen):
             error = event.worker.error
             self.notify(f"reading stopped: {error!r}", severity="error", timeout=3600, markup=False)
 
-    def on_chart_resized(self) -> None:
-        """Data for another number of columns is needed."""
-        self._ask()
-
-    def _ask(self) -> None:
-        """Have the charts' data read now, and painted even if painting is paused."""
-        self._wanted = {c.metric.name: c.columns for c in self._charts.charts if c.metric and c.columns}
-        self._repaint_once = True
+    def ask(self) -> None:
+        """Have the charts' data taken now, and painted even if painting is paused."""
+        self._wants = self.wanted()
+        self._asked.set()
         self._wake.set()
 
     def on_live_screen_seen(self, message: "LiveScreen.Seen") -> None:
         """Paint, or hold while paused."""
         self._held += message.lines
-        self._pending = message
-        if not self.paused or self._repaint_once:
-            self._paint()
+        self._newest = message.snapshot
+        if message.asked or not self.paused:
+            self._paint(message.snapshot, in_full=message.asked)
         else:
-            self._show_status()
+            self._paint_status()
 
     # --- painting --------------------------------------------------------------------------------------
 
-    def _paint(self) -> None:
-        assert self._pending is not None
-        snapshot = self._pending.snapshot
-        first = self.snapshot is None or self.snapshot.active != snapshot.active
-        self.snapshot, self._repaint_once = snapshot, False
+    def _paint(self, snapshot: Snapshot, in_full: bool) -> None:
+        changed = self.snapshot is None or self.snapshot.active != snapshot.active
+        had_notices = bool(self.snapshot and self.snapshot.notices)
+        self.snapshot = snapshot
+        now = time.monotonic()
+        all_of_it = in_full or changed or not self.context.settings.slow or now - self._painted_all >= SLOW_S
         with self.app.batch_update():
-            self._paint_panels(snapshot)
-            self._paint_charts(snapshot)
+            self._paint_status()
+            for panel in self.query(Panel):
+                if panel.id in ("figures", "notices") or (all_of_it and panel.id not in ("status", "alert")):
+                    panel.show(snapshot)
+            if all_of_it:
+                self._painted_all = now
+                self.paint_charts()
+            if self.alert_at is not None:
+                self.show_alert()
+            self._paint_notices(snapshot)
             if self._held:
                 self.query_one(LogTail).extend(self._held)
-                self._held = []
-        if first:
+                self._held.clear()
+        if changed or had_notices != bool(snapshot.notices):
             self.refresh_bindings()
 
-    def _paint_panels(self, snapshot: Snapshot) -> None:
-        self._show_status()
-        for panel in self.query(Panel).exclude("#status"):
-            panel.show(snapshot)
-        over = f" · mean of {snapshot.phase_steps} steps" if snapshot.phase_steps else ""
-        now = f" · now {snapshot.phase_now}" if snapshot.phase_now else ""
-        self.query_one("#phases").border_title = f"phases{over}{now}"
-        self.query_one("#notices").set_class(bool(snapshot.notices), "-some")
+    def _paint_notices(self, snapshot: Snapshot) -> None:
+        for lines in (1, 2, 3):
+            self.query_one("#notices").set_class(len(snapshot.notices) >= lines, f"-lines-{lines}")
 
-    def _show_status(self) -> None:
+    def _paint_status(self) -> None:
         """The status line, which says when what is below it is not the present."""
+        if self.snapshot is None or self._newest is None:
+            return
         status = self.query_one("#status", Panel)
-        if self.paused and self.snapshot and self._pending:
-            behind = self._pending.snapshot.step - self.snapshot.step
-            status.painter = panels.paused_line(behind)
-            status.show(self.snapshot)
-        elif self.snapshot:
-            status.painter = panels.status_line
-            status.show(self.snapshot)
-
-    def _paint_charts(self, snapshot: Snapshot) -> None:
-        self._charts.offer(snapshot.metrics)
-        weight = SMOOTHING[self.smoothing]
-        for chart in self._charts.charts:
-            if chart.metric is None:
-                continue
-            name = chart.metric.name
-            curve = snapshot.curves.get(name, Curve())
-            chart.show(
-                Plot(
-                    title=chart.metric.title,
-                    value=number(snapshot.latest[name]) if name in snapshot.latest else "",
-                    buckets=curve.buckets,
-                    columns=curve.columns,
-                    x=snapshot.x,
-                    smoothing=weight,
-                    note="no finite value" if curve.buckets else "no data yet",
-                )
-            )
-
-    @property
-    def _charts(self) -> ChartGrid:
-        return self.query_one("#charts", ChartGrid)
+        behind = self._newest.step - self.snapshot.step
+        status.painter = panels.paused_line(behind) if self.paused else panels.status_line
+        status.show(self.snapshot)
 
     # --- keys ------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing now are not offered."""
         if action == "stop":
-            return self.snapshot is not None and self.snapshot.active
+            return self.snapshot is not None and self.snapshot.active and not self._readonly
         if action == "page":
-            return self.is_mounted and self._charts.pages > 1 and self.maximized is None
+            return self.is_mounted and self.charts.pages > 1 and self.maximized is None
+        if action == "alert":
+            return self.snapshot is not None and bool(self.snapshot.notices)
         return True
+
+    @property
+    def _readonly(self) -> bool:
+        """A replayed run cannot be stopped either."""
+        return self.context.settings.readonly or self.context.speed is not None
 
     def action_pause(self) -> None:
         """Stop or resume painting."""
         self.paused = not self.paused
-        if self._pending is not None:
-            if self.paused:
-                self._show_status()
-            else:
-                self._paint()
+        self._paint_status()
+        if not self.paused:
+            self.ask()
 
     def action_zoom(self) -> None:
         """The focused pane, or the first chart, over the whole screen; or back."""
         if self.maximized is not None:
             self.minimize()
         else:
-            pane = self.focused if isinstance(self.focused, Chart | LogTail) else self._charts.charts[0]
+            pane = self.focused if isinstance(self.focused, Chart | LogTail | Panel) else None
+            if self.alert_at is not None:
+                pane = self.query_one("#alert", Panel)
+            pane = pane or self.charts.charts[0]
             pane.focus()
             self.maximize(pane, container=False)
         self.refresh_bindings()
 
-    def action_page(self, pages: int) -> None:
-        """Turn the page of charts."""
-        self._charts.turn(pages)
-        self._ask()
-
-    def action_smooth(self) -> None:
-        """Next weight of the moving average."""
-        self.smoothing = (self.smoothing + 1) % len(SMOOTHING)
-        weight = SMOOTHING[self.smoothing]
-        self.notify(f"moving average, weight {weight:g}" if weight else "no smoothing", timeout=2)
-        if self.snapshot is not None:
-            self._paint_charts(self.snapshot)
+    def action_layout(self) -> None:
+        """More room for charts, for GPUs and ranks, or for sample and log."""
+        self.layout_preset = (self.layout_preset + 1) % len(LAYOUTS)
+        for number, name in enumerate(LAYOUTS):
+            self.set_class(number == self.layout_preset, f"-focus-{name}")
+        named = {"charts": "charts", "gpus": "GPUs and ranks", "text": "sample and log"}
+        self.notify(f"more room for {named[LAYOUTS[self.layout_preset]]}", timeout=2)
 
     def action_log_ranks(self) -> None:
         """Rank 0 or all ranks in the log."""
         self.query_one(LogTail).toggle_ranks()
+
+    def action_detach(self) -> None:
+        """Leave, and say how to come back."""
+        name, runs_dir = self.run_dir.name, self.context.runs_dir
+        where = "" if runs_dir == default_runs_dir() else f" --runs-dir {runs_dir}"
+        what = f"replay {name} --speed {self.context.speed:g}" if self.context.speed else f"watch {name}"
+        on = self.snapshot is not None and self.snapshot.active
+        said = f"{name} keeps running" if on else f"detached from {name}"
+        self.app.exit(message=Text(f"{said}\n  watch: rft {what}{where}"))
 
     def action_stop(self) -> None:
         """Ask how to stop the run."""
@@ -257,8 +280,13 @@ class LiveScreen(AreaScreen):
             self.notify(f"{run.name}: {said}", markup=False)
 
     async def action_back(self) -> None:
-        """Out of the zoom, else to the list of runs."""
-        if self.maximized is not None:
+        """Out of the crosshair, the zoom or the alert, else home."""
+        if self.look.cursor is not None:
+            self.point(None)
+        elif self.maximized is not None:
             self.action_zoom()
+        elif self.alert_at is not None:
+            self.alert_at = None
+            self.show_alert()
         else:
             await self.app.run_action("area('home')")

@@ -1,11 +1,14 @@
 """Charts in pages; how many stand side by side is the style sheet's business."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual.app import ComposeResult
 from textual.containers import Container
 
 from rftui.tui.catalog import Metric
+from rftui.tui.look import Look, plot_of
+from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.chart import Chart
 
 MOST = 12
@@ -38,7 +41,7 @@ class ChartGrid(Container):
     @property
     def slots(self) -> int:
         """Charts on a page."""
-        return min(MOST, max(1, self.styles.grid_size_columns) * max(1, self.styles.grid_size_rows))
+        return min(MOST, self.across * max(1, self.styles.grid_size_rows))
 
     @property
     def pages(self) -> int:
@@ -55,6 +58,27 @@ class ChartGrid(Container):
         if tuple(metrics) != self.metrics:
             self.metrics = tuple(metrics)
             self._fill()
+
+    def show(self, snapshot: Snapshot, look: Look) -> None:
+        """Show a moment of the run."""
+        self.offer(snapshot.metrics)
+        for place, chart in enumerate(self.charts):
+            if chart.metric is not None:
+                page = f"{self.page + 1}/{self.pages}" if place == 0 and self.pages > 1 else ""
+                chart.show(replace(plot_of(chart.metric, snapshot, look), corner=page))
+
+    @property
+    def across(self) -> int:
+        """Charts side by side."""
+        return max(1, self.styles.grid_size_columns)
+
+    def move_focus(self, places: int) -> None:
+        """Focus the chart that many places on; the first one when none has the focus."""
+        shown = self.charts
+        at = next((place for place, chart in enumerate(shown) if chart.has_focus), None)
+        to = 0 if at is None else at + places
+        if 0 <= to < len(shown):
+            shown[to].focus()
 
     def turn(self, pages: int) -> None:
         """Go some pages on or back, around the ends."""

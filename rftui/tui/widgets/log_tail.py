@@ -10,7 +10,8 @@ from textual.binding import BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
-from rftui.tui.keys import LOG_KEYS, bindings
+from rftui.tui.keys import bindings
+from rftui.tui.screens.live_keys import LOG_KEYS
 
 Kind = Literal["rank", "text", "error", "warning", "note"]
 

@@ -11,13 +11,15 @@ from fake_run import FakeRun
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.app import RftuiApp
-from rftui.tui.keys import APP_KEYS, LIVE_KEYS
+from rftui.tui.keys import APP_KEYS
+from rftui.tui.screens.live_keys import LIVE_KEYS
 from rftui.tui.screens.help import HelpScreen
 from rftui.tui.screens.live import LiveScreen
 from rftui.tui.screens.picker import PickerScreen
 from rftui.tui.screens.stop import StopDialog
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.log_tail import LogTail
+from rftui.tui.widgets.panel import Panel
 
 
 def open_run(run: RunDir) -> RftuiApp:
@@ -43,7 +45,7 @@ async def test_everything_important_is_on_the_screen_at_every_size(
         assert len(re.findall("[\u2801-\u28ff]", text)) > 20 * count
         assert "rollout" in text
         assert re.search(r"6\d%", text)
-        assert re.search(r"r0 .*\d+(\.\d+)?G", text)
+        assert re.search(r"0 .*91%.* 20(G|/24G)", text)
         assert "step 300 reward 0." in text
         assert all(len(line) <= size[0] for line in text.split("\n"))
         assert "q quit" in text
@@ -220,7 +222,7 @@ async def test_every_theme_paints(finished: RunDir) -> None:
 
 async def test_help_lists_every_key_of_the_screen(finished: RunDir) -> None:
     app = open_run(finished)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 80)) as pilot:
         await shows(pilot, "finished")
         await pilot.press("?")
         assert isinstance(app.screen, HelpScreen)
@@ -239,7 +241,7 @@ def test_every_key_of_the_tables_has_an_action() -> None:
     ):
         for key in keys:
             name = key.action.removeprefix("app.").partition("(")[0]
-            assert any(hasattr(c, f"action_{name}") for c in (owner, LogTail, RftuiApp)), key
+            assert any(hasattr(c, f"action_{name}") for c in (owner, LogTail, Panel, RftuiApp)), key
 
 
 async def test_leaving_says_that_the_run_goes_on(

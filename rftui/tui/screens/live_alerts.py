@@ -1,0 +1,63 @@
+"""Going through the alerts of a run, each in full with its evidence and fixes."""
+
+from engine.findings import render
+from rftui.tui import panels
+from rftui.tui.screens.area import AreaScreen
+from rftui.tui.snapshot import Snapshot
+from rftui.tui.widgets.log_tail import LogTail
+from rftui.tui.widgets.panel import Panel, text_of
+
+
+class AlertActions(AreaScreen):
+    """Shows one alert in the place of the panes below the charts."""
+
+    snapshot: Snapshot | None
+    alert_at: int | None = None
+    """Number of the alert that is shown."""
+
+    def action_alert(self, further: int) -> None:
+        """The next alert, or the first; past the last one comes the first again."""
+        notices = self.snapshot.notices if self.snapshot else ()
+        if not notices:
+            self.notify("no alert", timeout=2)
+            return
+        if self.alert_at is None:
+            self.alert_at = 0 if further > 0 else len(notices) - 1
+        else:
+            self.alert_at = (self.alert_at + further) % len(notices)
+        self.show_alert()
+
+    def show_alert(self) -> None:
+        """Paint the alert of that number, or put the panel away."""
+        panel = self.query_one("#alert", Panel)
+        shown = self.alert_at is not None
+        self.set_class(shown, "-alert")
+        if not shown or self.snapshot is None or self.alert_at is None:
+            if self.maximized is panel:
+                self.minimize()
+            return
+        count = len(self.snapshot.notices)
+        panel.painter = panels.alert_detail(self.alert_at)
+        panel.border_title = f"alert {min(self.alert_at + 1, count)} of {count}"
+        panel.border_subtitle = "n N others · y copy · z whole screen · esc close"
+        panel.show(self.snapshot)
+
+    def on_panel_chosen(self, message: Panel.Chosen) -> None:
+        """Enter or a click on the strip opens it."""
+        if message.panel.id == "notices":
+            self.action_alert(1)
+
+    def action_copy(self) -> None:
+        """Copy the alert that is shown, or the text of the focused pane."""
+        notices = self.snapshot.notices if self.snapshot else ()
+        if self.alert_at is not None and self.alert_at < len(notices):
+            text, what = render(notices[self.alert_at].finding), "alert"
+        elif isinstance(self.focused, LogTail):
+            text, what = "\n".join(line.text for line in self.focused.lines), "log"
+        elif isinstance(self.focused, Panel):
+            text, what = text_of(self.focused).plain, "pane"
+        else:
+            self.notify("n shows an alert to copy; tab goes to a pane of text", timeout=3)
+            return
+        self.app.copy_to_clipboard(text)
+        self.notify(f"{what} copied", timeout=2)
