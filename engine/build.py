@@ -79,7 +79,7 @@ def build_trainer(
         state=_state(config, models, len(prompts)),
         checkpoints=_checkpoints(config, run_dir, source, strategy, telemetry),
         telemetry=telemetry,
-        recorder=_recorder(config, run_dir, strategy, telemetry),
+        recorder=_recorder(config, run_dir, source, strategy, telemetry),
     )
 
 
@@ -203,8 +203,11 @@ def _checkpoints(
     )
 
 
-def _recorder(config: RunConfig, run_dir: Path, strategy: Strategy, telemetry: Telemetry) -> Recorder:
+def _recorder(
+    config: RunConfig, run_dir: Path, source: ModelSource, strategy: Strategy, telemetry: Telemetry
+) -> Recorder:
     saver = None
     if strategy.rank == 0 and config.logging.num_trajectories_to_save > 0:
         saver = TrajectorySaver(config.logging.trajectory_url or f"sqlite:///{run_dir / 'trajectories.db'}")
-    return Recorder(config, strategy, telemetry, saver, Alerts(say_on_rank_0(strategy, telemetry)))
+    alerts = Alerts(say_on_rank_0(strategy, telemetry))
+    return Recorder(config, strategy, telemetry, saver, alerts, source.tokenizer)

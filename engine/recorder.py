@@ -12,6 +12,7 @@ from engine.experience_maker import Rollout
 from engine.findings import Finding, Fix, render
 from engine.strategy import Strategy
 from engine.telemetry import Telemetry
+from engine.token_differences import token_differences
 from engine.trajectories import TrajectorySaver, label_text
 
 SAMPLES_PER_STEP = 2
@@ -40,12 +41,14 @@ class Recorder:
         telemetry: Telemetry,
         trajectories: TrajectorySaver | None,
         alerts: Alerts,
+        tokenizer: Any,
     ) -> None:
         self.config = config
         self.strategy = strategy
         self.telemetry = telemetry
         self.trajectories = trajectories
         self.alerts = alerts
+        self.tokenizer = tokenizer
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """One metric event from rank 0."""
@@ -58,7 +61,7 @@ class Recorder:
         if wanted == 0:
             return
         share = -(-wanted // self.strategy.world_size)
-        gathered = self.strategy.gather_objects(_rows(step, rollout, share))
+        gathered = self.strategy.gather_objects(self._rows(step, rollout, share))
         if gathered is None or self.trajectories is None:
             return
         rows = [row for rank_rows in gathered for row in rank_rows][:wanted]
@@ -73,6 +76,33 @@ class Recorder:
                 label=row["label"],
                 truncated=row["truncated"],
             )
+
+    def _rows(self, step: int, rollout: Rollout, count: int) -> list[dict[str, Any]]:
+        n = rollout.rewards.shape[1] if rollout.rewards.numel() else 1
+        return [self._row(step, rollout, i, n) for i in range(min(count, len(rollout.experiences)))]
+
+    def _row(self, step: int, rollout: Rollout, i: int, n: int) -> dict[str, Any]:
+        experience, prompt, response = rollout.experiences[i], rollout.prompts[i // n], rollout.responses[i]
+        mean = tokens = None  # where another rank trained on this response
+        if experience.old_logprobs is not None:
+            differences = experience.old_logprobs - experience.engine_logprobs
+            mean = float(differences.abs().mean())
+            tokens = token_differences(self.tokenizer, experience.response_ids, response, differences)
+        return {
+            "step": step,
+            "prompt_index": prompt.index,
+            "sample": i % n,
+            "prompt": prompt.text,
+            "response": response,
+            "label": label_text(prompt.label),
+            "reward": float(rollout.scores.total[i]),
+            "reward_parts": {name: float(part[i]) for name, part in rollout.scores.parts.items()},
+            "advantage": float(present(experience.advantages).mean()),
+            "response_tokens": len(experience.response_ids),
+            "truncated": experience.truncated,
+            "logprob_diff": mean,
+            "tokens": tokens,
+        }
 
     def _keep(self, trajectories: TrajectorySaver, rows: list[dict[str, Any]], step: int) -> None:
         """Save rows. A database that refuses them (full disk) raises an alert and does not end the run."""
@@ -118,29 +148,3 @@ def _not_saved(error: SQLAlchemyError) -> Finding:
         param="logging.trajectory_url",
         fixes=(Fix("Make room where the database is, or see to its server."),),
     )
-
-
-def _rows(step: int, rollout: Rollout, count: int) -> list[dict[str, Any]]:
-    n = rollout.rewards.shape[1] if rollout.rewards.numel() else 1
-    return [_row(step, rollout, i, n) for i in range(min(count, len(rollout.experiences)))]
-
-
-def _row(step: int, rollout: Rollout, i: int, n: int) -> dict[str, Any]:
-    experience, prompt = rollout.experiences[i], rollout.prompts[i // n]
-    difference = None  # where another rank trained on this response
-    if experience.old_logprobs is not None:
-        difference = float((experience.old_logprobs - experience.engine_logprobs).abs().mean())
-    return {
-        "step": step,
-        "prompt_index": prompt.index,
-        "sample": i % n,
-        "prompt": prompt.text,
-        "response": rollout.responses[i],
-        "label": label_text(prompt.label),
-        "reward": float(rollout.scores.total[i]),
-        "reward_parts": {name: float(part[i]) for name, part in rollout.scores.parts.items()},
-        "advantage": float(present(experience.advantages).mean()),
-        "response_tokens": len(experience.response_ids),
-        "truncated": experience.truncated,
-        "logprob_diff": difference,
-    }

@@ -4,7 +4,22 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, MetaData, Table, Text, create_engine, delete
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    inspect,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.findings import Finding, FindingsError, Fix
@@ -25,9 +40,11 @@ TRAJECTORIES = Table(
     Column("response_tokens", Integer, nullable=False),
     Column("truncated", Boolean, nullable=False),
     Column("logprob_diff", Float, nullable=True),
+    Column("tokens", JSON(none_as_null=True), nullable=True),
+    Index("ix_trajectories_prompt_index", "prompt_index", "step"),
 )
 """`advantage`: mean over the response's tokens; `logprob_diff`: mean |trainer − engine| in nats, null where
-another rank trained on the response."""
+another rank trained on the response; `tokens`: see `engine.token_differences`."""
 
 
 class TrajectorySaver:
@@ -40,6 +57,7 @@ class TrajectorySaver:
         try:
             self._engine = create_engine(url)
             TRAJECTORIES.metadata.create_all(self._engine)
+            _add_what_is_new(self._engine)
         except (SQLAlchemyError, ImportError) as error:
             raise FindingsError([_not_opened(error)]) from error
 
@@ -56,6 +74,18 @@ class TrajectorySaver:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _add_what_is_new(engine: Engine) -> None:
+    """Columns and indexes that a database of an earlier version lacks: a resumed run goes on in it."""
+    present = {column["name"] for column in inspect(engine).get_columns(TRAJECTORIES.name)}
+    with engine.begin() as connection:
+        for column in TRAJECTORIES.columns:
+            if column.name not in present and column.nullable:
+                kind = column.type.compile(engine.dialect)
+                connection.execute(text(f"ALTER TABLE {TRAJECTORIES.name} ADD COLUMN {column.name} {kind}"))
+        for index in TRAJECTORIES.indexes:
+            index.create(connection, checkfirst=True)
 
 
 def label_text(label: Any) -> str:
