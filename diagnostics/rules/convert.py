@@ -35,6 +35,7 @@ OTHER_MEANING = frozenset(
         "reward_pretrain",
         "chunk_size",
         "max_ckpt_mem",
+        "zero_stage",
     )
 )
 """Names that LightRFT or OpenRLHF share with us but not what they mean."""

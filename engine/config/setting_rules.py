@@ -290,8 +290,8 @@ def _no_effect(facts: Facts) -> Iterator[Finding]:
 
 
 def _smallest_group(config: RunConfig) -> int:
-    """The smallest n ≥ 2 with which rollouts and steps line up."""
-    for n in range(2, config.batch.train_batch_size + 2):
+    """The smallest n ≥ 2 with which rollouts and steps line up; 2 where none up to 1024 does."""
+    for n in range(2, min(config.batch.train_batch_size, 1024) + 2):
         batch = config.batch.model_copy(update={"n_samples_per_prompt": n})
         if divides_evenly(config.model_copy(update={"batch": batch})):
             return n

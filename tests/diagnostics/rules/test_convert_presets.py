@@ -151,3 +151,10 @@ def test_openrlhf(tmp_path: Path) -> None:
     config = loaded(converted("openrlhf_ray.sh"), tmp_path).config
     assert (config.rollout.engine_tp_size, config.rollout.engine_mem_util) == (2, 0.6)
     assert config.data.input_key == "context_messages" and config.algorithm.init_kl_coef == 0.001
+
+
+def test_a_zero_stage_that_fsdp_leaves_without_effect_is_not_taken(tmp_path: Path) -> None:
+    conversion = converted("../scripts/lightrft_gsm8k.sh")
+    config = loaded(conversion, tmp_path).config
+    assert (config.parallel.fsdp, config.parallel.zero_stage) == (True, None)
+    assert "parallel.zero-with-fsdp" not in {finding.id for finding in conversion.findings}
