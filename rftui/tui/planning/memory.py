@@ -32,6 +32,8 @@ KINDS = (
 _OF_NAME = {kind.name: kind for kind in KINDS}
 _WEIGHTS = ("weight", "master", "policy", "model", "shard", "module", "embedding", "adapters")
 PHASE_CELLS = 11
+SMALL = 0.3
+"""Share of the memory below which bars are drawn larger, with a break `╱` before the limit."""
 FULL = 0.95
 """Share of the memory from which a phase is painted as nearly full."""
 
@@ -85,7 +87,8 @@ def bars(plan: Plan, width: int) -> list[Content]:
     """A line per phase: `update  ████▓▓▒▒··│   6.2 GB  17.8 free`."""
     free, phases = plan.job.place.free, plan.footprint.phases
     room = max(8, width - PHASE_CELLS - 21)
-    scale = max([free, *(phase.bytes for phase in phases)]) * 1.02
+    peak = max(phase.bytes for phase in phases)
+    scale = max(free, peak) * 1.02 if peak > SMALL * free else peak * 1.2
     return [_line(phase, free, scale, room) for phase in phases]
 
 
@@ -105,9 +108,13 @@ def _line(phase: PhaseMemory, free: int, scale: float, cells: int) -> Content:
     drawn = segments(phase, scale, cells)
     bar = Content.assemble(*((kind.glyph * length, kind.colour) for kind, length in drawn))
     bar = bar + " " * (cells - bar.cell_length)
-    limit = min(cells - 1, round(free / scale * cells))
     over = phase.bytes > free
-    bar = bar[:limit] + Content.styled("┃", "bold $error" if over else "bold $foreground") + bar[limit + 1 :]
+    line = ("┃", "bold $error" if over else "bold $foreground")
+    if free <= scale:
+        limit = min(cells - 1, round(free / scale * cells))
+        bar = Content.assemble(bar[:limit], line, bar[limit + 1 :])
+    else:  # far away: the axis is broken
+        bar = Content.assemble(bar[: cells - 2], ("╱", "$quiet"), line)
     colour = "bold $error" if over else "$warning" if phase.bytes > FULL * free else "$success"
     rest = f"✖ {gb(phase.bytes - free)} over" if over else f"{gb(free - phase.bytes)} free"
     name = Content.styled(f"{phase.phase:<{PHASE_CELLS}}", "bold" if over else "")
@@ -120,7 +127,7 @@ def _title(now: Considered) -> Content:
     place = plan.job.place
     on = "rank" if place.on_cpu else "GPU"
     words = f"{gb(place.free)} on each {on}" + (f", {gb(place.held)} held by others" if place.held else "")
-    head = Content.assemble(("memory in GB", "bold"), (f"   ┃ {words}", "$quiet"))
+    head = Content.assemble(("GB", "bold"), (f"   ┃ {words}", "$quiet"))
     return head + Content.styled("   before the error", "italic $warning") if now.stale else head
 
 

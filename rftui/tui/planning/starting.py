@@ -89,7 +89,7 @@ class _Seen:
     """What events have told so far: Unix times."""
 
     headers: dict[int, float] = field(default_factory=dict)
-    load: float | None = None
+    started: float | None = None
     loaded: float | None = None
     engine: float | None = None
     rollout_began: float | None = None
@@ -126,18 +126,16 @@ class StartFollower:
 
     def _steps(self, info: RunInfo) -> list[Step]:
         seen, ranks = self._seen, info.nproc
-        logs = sorted(log.stat().st_ctime for log in self.run.logs_dir.glob("rank-*.log"))
-        started = info.started if info.launcher_pid is not None else None
+        logs = len(list(self.run.logs_dir.glob("rank-*.log")))
         joined = sorted(seen.headers.values())
+        if logs >= ranks and seen.started is None:
+            seen.started = min([self._clock(), *joined])
+        supervised = info.started if info.launcher_pid is not None else None
         done: list[tuple[str, float | None, str]] = [
             ("preflight", info.created, ""),
             ("run directory", info.created, str(self.run.path)),
-            (
-                "supervisor",
-                info.started if started else None,
-                f"pid {info.supervisor_pid}" if started else "",
-            ),
-            ("ranks started", logs[-1] if len(logs) >= ranks else None, f"{min(len(logs), ranks)}/{ranks}"),
+            ("supervisor", supervised, f"pid {info.supervisor_pid}" if supervised else ""),
+            ("ranks started", seen.started, f"{min(logs, ranks)}/{ranks}"),
             ("process group", joined[-1] if len(joined) >= ranks else None, f"{len(joined)}/{ranks} ranks"),
             ("weights loaded", seen.loaded or seen.engine, seen.doing),
             ("rollout engine", seen.engine, ""),

@@ -69,6 +69,8 @@ def where(now: Considered) -> str:
     if now.plan is None:
         return "this machine"
     place = now.plan.job.place
+    if place.on_cpu:
+        return f"this machine: {place.ranks} rank{'s' * (place.ranks != 1)} on the CPU"
     return f"this machine: {place.ranks} × {place.device.name}"
 
 

@@ -89,7 +89,7 @@ class PlanScreen(AreaScreen):
                     yield Editor(id="editor")
                 yield Static(id="details")
             with Vertical(id="right"):
-                yield TextPane(id="memory", title="memory")
+                yield TextPane(id="memory", title="memory, batches, time")
                 yield OptionList(id="findings")
                 yield TextPane(id="machine", title="this machine")
             yield TextPane(id="command", title="command")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.binding import BindingType
 from textual.events import Click
 from textual.geometry import Region, Size
@@ -142,11 +143,9 @@ class Form(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         row = self.rows[at]
         here = isinstance(row, Field) and row.key == self.cursor
+        above = self.get_component_rich_style("form--cursor", partial=True) if here else Style()
         segments = [
-            Segment(part.text, self.get_component_rich_style(f"form--{part.kind}"))
+            Segment(part.text, self.get_component_rich_style(f"form--{part.kind}") + above)
             for part in parts(row, width)
         ]
-        strip = Strip(segments).adjust_cell_length(width, self.rich_style)
-        return (
-            strip.apply_style(self.get_component_rich_style("form--cursor", partial=True)) if here else strip
-        )
+        return Strip(segments).adjust_cell_length(width, self.rich_style + above)

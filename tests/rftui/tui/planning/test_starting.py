@@ -1,0 +1,87 @@
+"""The checklist of a launch, read from a run's directory that grows."""
+
+import time
+from pathlib import Path
+
+from fake_run import FakeRun
+
+from engine.events import Metric, Phase, Status
+from engine.findings import Finding, FindingsError
+from rftui.tui.planning.starting import NAMES, StartFollower, checklist, not_started, refused
+
+
+def launching(tmp_path: Path, ranks: int = 2) -> FakeRun:
+    fake = FakeRun(tmp_path, "starting", ranks=ranks, age_s=10)
+    for file in fake.run.events_dir.iterdir():
+        file.unlink()
+    fake.writers.clear()
+    return fake
+
+
+def join(fake: FakeRun, rank: int) -> None:
+    from engine.events import EventWriter
+
+    fake.log(rank, "hello")
+    fake.writers.append(
+        EventWriter(fake.run.events_dir / f"rank-{rank:05d}.jsonl", rank=rank, world_size=fake.ranks)
+    )
+
+
+def states(starting: object) -> dict[str, str]:
+    return {step.name: step.state for step in starting.steps}  # type: ignore[attr-defined]
+
+
+def test_steps_are_ticked_off_as_the_directory_tells_of_them(tmp_path: Path) -> None:
+    fake = launching(tmp_path)
+    follower = StartFollower(fake.run, time.time() - 10)
+    fake.info.launcher_pid = 42
+    fake.run.write_info(fake.info)
+    assert states(follower.poll())["ranks started"] == "doing"
+    join(fake, 0)
+    told = follower.poll()
+    assert next(step.said for step in told.steps if step.name == "process group") == "1/2 ranks"
+    join(fake, 1)
+    assert states(follower.poll())["weights loaded"] == "doing"
+    writer = fake.writers[0]
+    writer.emit(Status, state="warmup", message="0.4 accurate")
+    assert "0.4 accurate" in checklist(follower.poll(), 80).plain
+    writer.emit(Status, state="loaded")
+    assert states(follower.poll())["rollout engine"] == "doing"
+    writer.emit(Phase, step=0, name="load", state="end")
+    writer.emit(Phase, step=1, name="rollout", state="begin")
+    assert states(follower.poll())["first rollout"] == "doing"
+    writer.emit(Phase, step=1, name="rollout", state="end")
+    writer.emit(Metric, step=0, values={"eval/accuracy": 0.5})
+    assert not follower.poll().first_step, "an evaluation before it is no step"
+    writer.emit(Metric, step=1, values={"reward/mean": 0.5})
+    told = follower.poll()
+    assert told.first_step and not told.failed
+    assert set(states(told).values()) == {"done"}
+    assert list(states(told)) == list(NAMES)
+
+
+def test_a_failure_names_its_cause_and_the_step_it_happened_in(tmp_path: Path) -> None:
+    fake = launching(tmp_path, ranks=1)
+    join(fake, 0)
+    fake.info.launcher_pid = 42
+    fake.end("failed", "rank 0: exit code 1: ValueError: boom")
+    told = StartFollower(fake.run, time.time() - 10).poll()
+    assert told.failed and told.cause == "rank 0: exit code 1: ValueError: boom"
+    assert states(told)["weights loaded"] == "failed"
+    assert "✖ rank 0: exit code 1: ValueError: boom" in checklist(told, 80).plain
+
+
+def test_a_run_that_fails_after_its_first_step_has_started(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "later", age_s=10)
+    fake.step()
+    fake.end("failed", "killed")
+    told = StartFollower(fake.run, time.time() - 10).poll()
+    assert told.first_step and not told.failed
+
+
+def test_what_is_refused_before_it_starts_is_told_as_the_first_step() -> None:
+    error = FindingsError([Finding("a.b", "error", "the disk is full."), Finding("c.d", "error", "and more")])
+    told = refused(not_started(time.time()), error)
+    assert states(told)["preflight"] == "failed"
+    assert told.cause == "the disk is full." and told.evidence == ("and more",)
+    assert told.run is None
