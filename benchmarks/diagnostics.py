@@ -1,6 +1,6 @@
-"""How well failures are diagnosed: labelled logs, alone and hidden in healthy output; speed and memory.
+"""How well failures are diagnosed: labelled logs, alone and in healthy output; injected hangs; the doctor.
 
-    python benchmarks/diagnostics.py [--quick] [--only logs]
+    python benchmarks/diagnostics.py [--quick] [--only logs doctor hangs]
 
 The last line is one JSON object, a key for each section.
 """
@@ -16,9 +16,13 @@ from typing import Any
 # engine.py beside this file would hide the package of that name.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks import diagnostics_logs  # noqa: E402
+from benchmarks import diagnostics_doctor, diagnostics_hangs, diagnostics_logs  # noqa: E402
 
-SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {"logs": diagnostics_logs.print_report}
+SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "logs": diagnostics_logs.print_report,
+    "doctor": diagnostics_doctor.print_report,
+    "hangs": diagnostics_hangs.print_report,
+}
 """Each prints its tables and returns its figures; the argument is --quick."""
 
 
