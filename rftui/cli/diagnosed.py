@@ -78,7 +78,7 @@ def _print_cause(
 def _print_lines(out: Console, title: str, lines: tuple[Evidence, ...]) -> None:
     out.print(f"  {title}:", style="cyan")
     for line in lines:
-        shown = Text(f"    {line.file}:{line.line}", style="dim")
+        shown = Text(f"    {line.file}:{line.line}" if line.line else f"    {line.file}", style="dim")
         shown.append(f"{f' [rank {line.rank}]' if line.rank >= 0 else ''}  ", style="dim")
         shown.append(line.text, style="default")
         out.print(shown)
