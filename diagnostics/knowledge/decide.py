@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin, exits, watchdog
 from diagnostics.knowledge.diagnosis import UNKNOWN
-from diagnostics.knowledge.incidents import Incident, Log, comes_before, errors, exceptions, read
+from diagnostics.knowledge.incidents import WEAK, Incident, Log, comes_before, errors, exceptions, read
 from diagnostics.knowledge.scan import Hit
 
 CASCADE_ONLY = "worker-died-unknown"
-_WEAK = 30
-"""Signatures less specific than this count only where no other tells a cause."""
 _MOMENT = 80
 """Lines of one process within which the more specific of two causes wins over the earlier one."""
 _DONE_BEFORE = 300
@@ -71,7 +69,7 @@ def _roots(told: Sequence[Incident], unknown: Sequence[Hit], log: Log) -> list[I
     roots = [incident for incident in told if incident.role == "root" and incident.cause]
     prompt = [incident for incident in roots if not incident.late]
     symptoms = [incident for incident in told if incident.role == "symptom" and incident.cause]
-    strong = [incident for incident in prompt if incident.rank >= _WEAK] or prompt or symptoms
+    strong = [incident for incident in prompt if incident.rank >= WEAK] or prompt or symptoms
     timeouts = [incident for incident in roots if incident.cause in watchdog.TIMEOUTS]
     earlier = [incident.order for incident in strong] + [log.order(hit) for hit in unknown]
     if timeouts and not any(comes_before(order, timeouts[0].order) for order in earlier):
@@ -115,7 +113,7 @@ def _same_moment(first: Incident, other: Incident) -> bool:
 
 def _confidence(best: Incident, same: Sequence[Incident]) -> float:
     if best.role == "symptom":
-        return 0.5
+        return 0.5 if best.rank >= WEAK else 0.3
     if best.late:
         return 0.6 if best.cause in watchdog.TIMEOUTS else 0.5
     confidence = 0.6 + 0.3 * min(best.rank, 100) / 100

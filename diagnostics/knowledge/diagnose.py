@@ -64,7 +64,7 @@ def probes(known: Knowledge) -> list[Probe]:
         nearby.pattern: context_probe(nearby)
         for signature in known.signatures
         for nearby in signature.nearby
-        if nearby.where != "block"
+        if nearby.where in ("process", "log")
     }
     return [*map(signature_probe, known.signatures), *contexts.values(), *PROBES]
 

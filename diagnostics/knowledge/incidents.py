@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin
+from diagnostics.knowledge.frames import FRAME, HEADER, closest, is_chained
 from diagnostics.knowledge.lines import Line, indent
 from diagnostics.knowledge.scan import Hit, Scanned
-from diagnostics.knowledge.schema import Role, Signature
+from diagnostics.knowledge.schema import Nearby, Role, Signature
 
 _CODE = re.compile(
     r"\s{2,}(?:raise|assert|return|if|elif|else|with|for|while|try|except|await|yield|self\.|super\(|"
     r"[rf]{0,2}[\"']|[\w.\[\]'\"]+ ?= ?[\w\[({\"'])"
 )
-_FRAME = re.compile(r'\s*File ["“][^"”]+["”], line \d+')
 _EXCEPTION = re.compile(
     r"[\w.]*(?:Error|Exception|Interrupt|Exit|Timeout)(?:\b|\w*:)|(?:[a-z_]\w*\.)+[A-Z]\w+: "
 )
@@ -24,12 +24,13 @@ _CAUGHT = re.compile(
     r"skipp(?:ed|ing) (?:this |the )?(?:batch|step|sample|micro))\b",
     re.I,
 )
-_HEADER = "Traceback (most recent call last)"
-_CHAIN = re.compile(r"The above exception was the direct cause|During handling of the above exception")
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
 """Lines around a match in which a word of recovery counts."""
 _PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
 """Lines of progress after an exception that show that it was survived: where the log says so, and not."""
+
+WEAK = 30
+"""Signatures less specific than this count only where no other tells a cause."""
 
 _YEAR = 366 * 86400.0
 
@@ -139,11 +140,9 @@ def read(log: Log) -> list[Incident]:
         if signature.needs and not re.search(signature.needs, "\n".join(trace_of(hit))):
             continue
         cause, role = signature.cause, signature.role
-        for nearby in signature.nearby:
-            if log.near(nearby.pattern, nearby.where, hit):
-                cause, role = nearby.cause or cause, nearby.role or role
-                break
-        if role in ("root", "symptom") and log.survived(hit):
+        if nearby := _decisive(signature, hit, log):
+            cause, role = nearby.cause or cause, nearby.role or role
+        if role in ("root", "symptom") and (not cause or _is_unraisable(hit) or _is_over(signature, hit, log)):
             continue
         numbers = {name: value for name, value in hit.match.groupdict().items() if value is not None}
         if hit.line.rank >= 0:
@@ -152,11 +151,25 @@ def read(log: Log) -> list[Incident]:
     return sorted(found, key=lambda incident: incident.order)
 
 
+def _decisive(signature: Signature, hit: Hit, log: Log) -> Nearby | None:
+    """What is found around a hit: the closest frame where frames are asked for, else the first in order."""
+    frames = [nearby for nearby in signature.nearby if nearby.where == "frames"]
+    if found := closest(frames, hit.block, hit.at):
+        return found
+    others = (nearby for nearby in signature.nearby if nearby.where != "frames")
+    return next((nearby for nearby in others if log.near(nearby.pattern, nearby.where, hit)), None)
+
+
+def _is_over(signature: Signature, hit: Hit, log: Log) -> bool:
+    """Whether the run got on; for a guess, progress alone is enough to say so."""
+    return log.outlived(hit) if signature.rank < WEAK else log.survived(hit)
+
+
 def in_code(hit: Hit) -> bool:
     """Whether a line is a source line that a traceback shows, not a message."""
     text = hit.line.text
-    if _FRAME.match(text) or (hit.at and _FRAME.match(hit.block[hit.at - 1].text)):
-        return not _FRAME.match(text) and not _EXCEPTION.match(text)
+    if FRAME.match(text) or (hit.at and FRAME.match(hit.block[hit.at - 1].text)):
+        return not FRAME.match(text) and not _EXCEPTION.match(text)
     return bool(_CODE.match(text))
 
 
@@ -168,11 +181,11 @@ def trace_of(hit: Hit) -> list[str]:
     start, frames = hit.at, 0
     for number in range(hit.at - 1, -1, -1):
         text = hit.block[number].text
-        if _HEADER in text:
+        if HEADER in text:
             start, frames = number, frames + 1
-            if not any(_CHAIN.search(line.text) for line in hit.block[max(0, number - 3) : number]):
+            if not is_chained(hit.block, number):
                 break
-        elif _FRAME.match(text):
+        elif FRAME.match(text):
             start, frames = number, frames + 1
     if not frames:
         start = max(0, hit.at - _NEAR_BEFORE)
@@ -184,7 +197,7 @@ def _is_unraisable(hit: Hit) -> bool:
     for line in reversed(hit.block[: hit.at]):
         if "Exception ignored in" in line.text:
             return True
-        if _HEADER not in line.text and not _FRAME.match(line.text) and not indent(line.text):
+        if HEADER not in line.text and not FRAME.match(line.text) and not indent(line.text):
             return False
     return False
 

@@ -43,11 +43,13 @@ class Nearby(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the lines around decide: another cause, another role, where `pattern` is found near the match.
 
     `where`: `block` is the match's traceback or contiguous message (lines of the same process up to 80 before
-    and 20 after), `process` all lines of the same process, `log` all lines of the log.
+    and 20 after), `process` all lines of the same process, `log` all lines of the log. `frames`: the frames of the
+    match's traceback, each written `path/of/file.py:function`; those of one signature are tried together, on the
+    innermost frame first, then outwards: the closest frame decides.
     """
 
     pattern: str
-    where: Literal["block", "process", "log"] = "block"
+    where: Literal["block", "process", "log", "frames"] = "block"
     cause: str = ""
     role: Role | Literal[""] = ""
 
@@ -69,7 +71,7 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counterexamples: tuple[str, ...]
     """Lines that hold something alike and must not match."""
     cause: str = ""
-    """Slug of the taxonomy; empty for `cascade` and `benign`."""
+    """Slug of the taxonomy; empty for `cascade`, `benign`, and where only something nearby tells it."""
     pattern: str = ""
     raw: bool = False
     needs: str = ""
