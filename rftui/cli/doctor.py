@@ -92,22 +92,11 @@ def doctor(
 def _configuration(
     preset: str | None, file: Path | None, sets: Sequence[str] | None, runs_dir: Path
 ) -> RunConfig | None:
-    """What a launch would run: the preset or file with what the planner chooses for this machine."""
     if not (preset or file or sets):
         return None
-    import presets.loader
-    from diagnostics.hardware import detect
-    from engine.config.load import Layer, layer_from_sets, resolve
-    from rftui.launch.prepare import default_ranks
-    from rftui.launch.sizing import size
+    from rftui.launch.intended import intended
 
-    name = preset or (str(file) if file else None)
-    layers: list[Layer] = [presets.loader.load(name).layer] if name else []
-    resolved = resolve([*layers, layer_from_sets(sets or ())])
-    hardware = detect(folder=runs_dir)
-    ranks = resolved.config.parallel.nproc or default_ranks(hardware)
-    plan, _ = size(resolved, ranks, hardware, None, as_is=False)
-    return plan.resolved.config if plan is not None and plan.fits else resolved.config
+    return intended(preset or (str(file) if file else ""), sets or (), runs_dir)
 
 
 def _listed(checks: Sequence[Check], *, as_json: bool) -> str:

@@ -76,14 +76,15 @@ NAMES = {
 }
 
 
-def pasted(results: Sequence[Result], host: Host) -> str:
-    """The report."""
+def pasted(results: Sequence[Result], host: Host, command: Sequence[str] | None = None) -> str:
+    """The report. `command`: what was run, by default the arguments of this program as `rft` got them."""
+    argv = ["rft", *sys.argv[1:]] if command is None else command
     home = places.home(host.environ)
     parts = [
         _block("System", _system()),
         _block("Hardware", _hardware(host)),
         _block("Versions", _versions(host)),
-        _block("Command", [shlex.join(["rft", *sys.argv[1:]])]),
+        _block("Command", [shlex.join(argv)]),
         *(
             [_block("Configuration, what is not at its default", _settings(host.config))]
             if host.config

@@ -1,0 +1,21 @@
+"""The keys of the doctor's screen."""
+
+from rftui.tui.keys import Key
+
+DOCTOR_KEYS = (
+    Key("r", "again", "again", "run the chosen check once more"),
+    Key("R", "all_again", "all", "run all of them once more", shown="R"),
+    Key("f", "fix", "fix", "do what is safe about it: shows the command and asks first"),
+    Key("y", "copy", "copy fix", "copy the command that mends it"),
+    Key("n", "next_wrong", "next", "go to the next check that is not well"),
+    Key("i", "ignore", "ignore", "ignore what it says, with a reason; again to show it"),
+    Key("a", "deep", "deep", "also import packages, in child processes: up to a minute"),
+    Key("A", "active", "active", "also use GPUs and network: all-reduce; asks first", shown="A"),
+    Key("slash", "filter", "filter", "only checks with these words in id, title, word or finding", shown="/"),
+    Key("e", "export", "report", "write the report for a bug, without secrets, as `rft doctor --report`"),
+    Key(
+        "c", "subject", "for", "check for the open run, the open preset, or this machine alone", footer=False
+    ),
+    Key("tab", "app.focus_next", "next pane", "from the checks to the details and back", footer=False),
+    Key("escape", "back", "back", "out of the filter, else home", shown="esc", footer=False),
+)
