@@ -1,0 +1,277 @@
+"""Up to eight runs held against each other: curves in one chart, settings that differ, numbers at the end."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.strip import Strip
+from textual.visual import Visual
+from textual.widgets import Footer, Static
+from textual.worker import Worker, WorkerState
+
+from rftui.runs.rundir import RunDir
+from rftui.tui.axis import next_axis
+from rftui.tui.catalog import METRICS
+from rftui.tui.context import Context
+from rftui.tui.keys import Key, bindings
+from rftui.tui.look import next_smoothing
+from rftui.tui.runs_table import overlay
+from rftui.tui.runs_table.comparison import Asked, Comparer, Comparison
+from rftui.tui.runs_table.side_by_side import legend, numbers_table, settings_table
+from rftui.tui.screens.area import AreaScreen
+from rftui.tui.screens.ask import AskScreen
+from rftui.tui.screens.compare_keys import COMPARE_KEYS
+from rftui.tui.widgets.painted import Painted
+
+READ_S = 0.2
+"""Seconds of reading between two pictures while long runs are read."""
+AXIS_WORDS = {"step": "step", "wall": "time since the start", "tokens": "tokens"}
+
+
+class OverlayChart(Painted):
+    """The curves of all runs."""
+
+    ALLOW_MAXIMIZE = True
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.comparison: Comparison | None = None
+        self.smoothing = 0.0
+
+    def show(self, comparison: Comparison, smoothing: float) -> None:
+        """Paint another moment."""
+        self.comparison, self.smoothing = comparison, smoothing
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> list[Strip]:
+        """All rows."""
+        if self.comparison is None or not width or height < 3:
+            return []
+        rows = overlay.paint(self.comparison, self.smoothing, width, height)
+        return Visual.to_strips(self, Content("\n").join(rows), width, None, self.visual_style)
+
+
+class CompareScreen(AreaScreen):
+    """A thread reads the runs and posts what it found; handlers only paint."""
+
+    class Seen(Message):
+        """One moment of the comparison."""
+
+        def __init__(self, comparison: Comparison) -> None:
+            super().__init__()
+            self.comparison = comparison
+
+    CSS_PATH = "compare.tcss"
+    KEYS: ClassVar[tuple[Key, ...]] = COMPARE_KEYS
+    BINDINGS: ClassVar[list[BindingType]] = bindings(COMPARE_KEYS)
+    ALLOW_IN_MAXIMIZED_VIEW = "#head, #legend, Footer"
+    ESCAPE_TO_MINIMIZE = False
+
+    def __init__(self, context: Context, names: Sequence[str]) -> None:
+        super().__init__(context)
+        self.comparison: Comparison | None = None
+        self.asked = Asked()
+        self.smoothing = context.settings.smoothing
+        self._comparer = Comparer([RunDir(context.runs_dir / name) for name in names])
+        self._lock = threading.Lock()
+        """Held while the comparer is used."""
+        self._wake = threading.Event()
+        self._in_sight = threading.Event()
+        self._left = threading.Event()
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="head")
+        yield OverlayChart(id="chart")
+        yield Static(id="legend")
+        with Container(id="tables"):
+            with VerticalScroll(id="settings"):
+                yield Static(id="settings-text")
+            with VerticalScroll(id="numbers"):
+                yield Static(id="numbers-text")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Start reading."""
+        self.query_one("#settings").border_title = "settings that differ"
+        self.query_one("#numbers").border_title = "numbers at the end"
+        self._in_sight.set()
+        self.read()
+
+    def on_unmount(self) -> None:
+        """Let the thread go."""
+        for event in (self._left, self._in_sight, self._wake):
+            event.set()
+
+    def on_screen_suspend(self) -> None:
+        """Out of sight nothing is read."""
+        self._in_sight.clear()
+
+    def on_screen_resume(self) -> None:
+        """Catch up."""
+        self._in_sight.set()
+        self._wake.set()
+
+    # --- reading ---------------------------------------------------------------------------------------
+
+    @work(thread=True, exit_on_error=False)
+    def read(self) -> None:
+        """Read on, and look at what was asked for, until the screen is left."""
+        due = 0.0
+        while not self._left.is_set():
+            self._in_sight.wait()
+            self._wake.clear()
+            with self._lock:
+                if time.monotonic() >= due:
+                    behind = self._comparer.advance(READ_S)
+                    due = time.monotonic() + (0.0 if behind else self.context.settings.refresh_s)
+                comparison = self._comparer.look(self.asked)
+            if not self._left.is_set():
+                self.post_message(self.Seen(comparison))
+            self._wake.wait(max(0.0, due - time.monotonic()))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Reading went wrong in a way nobody foresaw: say so rather than stand still."""
+        if event.state is WorkerState.ERROR:
+            self.notify(f"reading stopped: {event.worker.error!r}", severity="error", markup=False)
+
+    def ask(self, asked: Asked) -> None:
+        """Have another picture, at once."""
+        self.asked = asked
+        self._wake.set()
+
+    def on_compare_screen_seen(self, message: "CompareScreen.Seen") -> None:
+        """Paint."""
+        self.comparison = message.comparison
+        self._paint()
+
+    # --- painting --------------------------------------------------------------------------------------
+
+    def _paint(self) -> None:
+        seen = self.comparison
+        if seen is None:
+            return
+        with self.app.batch_update():
+            chart = self.query_one(OverlayChart)
+            chart.show(seen, self.smoothing)
+            self.query_one("#head", Static).update(self._head(seen))
+            self.query_one("#legend", Static).update(legend(seen, max(20, self.size.width - 2)))
+            for id, table in (("settings", settings_table), ("numbers", numbers_table)):
+                pane = self.query_one(f"#{id}")
+                room = pane.scrollable_content_region.width
+                if room:
+                    self.query_one(f"#{id}-text", Static).update(table(seen, room))
+        columns = 2 * overlay.cells(chart.size.width)
+        if columns and columns != self.asked.columns:
+            self.ask(replace(self.asked, columns=columns))
+
+    def on_resize(self) -> None:
+        """Everything has another width."""
+        self.call_after_refresh(self._paint)
+
+    def _head(self, seen: Comparison) -> Content:
+        metric = next((m.title for m in METRICS if m.name == seen.asked.metric), seen.asked.metric)
+        smooth = f", smoothed {self.smoothing:g}" if self.smoothing else ""
+        return Content.assemble(
+            ("rft ", "bold $primary"),
+            ("▸ ", "$quiet"),
+            (f"compare {len(seen.runs)} runs", "bold"),
+            (f"   {metric}", "bold $accent"),
+            (f" over {AXIS_WORDS[seen.asked.axis]}{smooth}", "$quiet"),
+        )
+
+    # --- keys ------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """One table is chosen only where not both are in sight."""
+        if action == "table":
+            return self.has_class("-xs") or self.has_class("-sm")
+        return True
+
+    def action_metric(self, by: int) -> None:
+        """Another metric in the chart."""
+        if self.comparison is None or not self.comparison.metrics:
+            return
+        names = self.comparison.metrics
+        at = names.index(self.asked.metric) if self.asked.metric in names else -by
+        self.ask(replace(self.asked, metric=names[(at + by) % len(names)]))
+
+    def action_axis(self) -> None:
+        """Over steps, time or tokens."""
+        if self.comparison is not None:
+            self.ask(replace(self.asked, axis=next_axis(self.comparison.asked.axis, self.comparison.axes)))
+
+    def action_smooth(self) -> None:
+        """The next weight of the moving average."""
+        self.smoothing = next_smoothing(self.smoothing, self.context.settings.smoothing)
+        self._paint()
+
+    @work(group="base", exclusive=True, exit_on_error=False)
+    async def action_base(self) -> None:
+        """Hold the others against the next run."""
+        await asyncio.to_thread(self._turn)
+        self._wake.set()
+
+    def _turn(self) -> None:
+        with self._lock:
+            first, *others = self._comparer.runs
+            self._comparer.runs = [*others, first]
+
+    def action_table(self) -> None:
+        """The other table."""
+        self.toggle_class("-numbers")
+        self.call_after_refresh(self._paint)
+
+    def action_zoom(self) -> None:
+        """A pane over the whole screen, or back."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            pane = self.focused if isinstance(self.focused, VerticalScroll) else None
+            self.maximize(pane or self.query_one(OverlayChart), container=False)
+        self.call_after_refresh(self._paint)
+
+    @work(group="export", exclusive=True, exit_on_error=False)
+    async def action_export(self) -> None:
+        """Ask where to, and write."""
+        from rftui.tui.runs_table import exporting
+
+        hint = (
+            "ending .csv: all points, .svg: this chart, .md: the tables; without one: all three. esc cancels"
+        )
+        names = "-".join(run.name for run in self._comparer.runs)[:80]
+        line = await self.app.push_screen_wait(
+            AskScreen(
+                "Write the comparison to", hint, f"compare-{names}", lambda line: "" if line else "a file?"
+            )
+        )
+        if line is None:
+            return
+        paths = exporting.targets(line)
+
+        def write() -> None:
+            with self._lock:
+                exporting.write(paths, self._comparer, self.asked, self.smoothing)
+
+        try:
+            await asyncio.to_thread(write)
+        except OSError as error:
+            said = f"not written: {error.strerror or error}: {error.filename}"
+            self.notify(said, severity="error", markup=False)
+        else:
+            self.notify("written: " + ", ".join(map(str, paths)), markup=False)
+
+    def action_back(self) -> None:
+        """Out of the zoom, else to the table."""
+        if self.maximized is not None:
+            self.action_zoom()
+        else:
+            self.dismiss()
