@@ -28,7 +28,7 @@ AREAS = (
     Area("1", "home", f"{_SCREENS}.home", "HomeScreen"),
     Area("2", "plan", f"{_SCREENS}.plan", "PlanScreen"),
     Area("3", "live", f"{_SCREENS}.live", "LiveScreen", of_run=True),
-    Area("6", "runs", f"{_SCREENS}.picker", "PickerScreen"),
+    Area("6", "runs", f"{_SCREENS}.runs", "RunsScreen"),
     Area("7", "doctor", f"{_SCREENS}.doctor", "DoctorScreen"),
 )
 

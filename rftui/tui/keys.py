@@ -33,11 +33,6 @@ APP_KEYS = (
     Key("ctrl+p", "command_palette", "palette", "find a command by name", footer=False),
 )
 
-PICKER_KEYS = (
-    Key("enter", "open", "open", "open the run"),
-    Key("r", "refresh", "refresh", "read the folder of runs again now"),
-)
-
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
     """Textual bindings of a table."""

@@ -12,10 +12,11 @@ from fake_run import FakeRun
 from rftui.runs.rundir import RunDir
 from rftui.tui.app import RftuiApp
 from rftui.tui.keys import APP_KEYS
-from rftui.tui.screens.live_keys import LIVE_KEYS
 from rftui.tui.screens.help import HelpScreen
 from rftui.tui.screens.live import LiveScreen
-from rftui.tui.screens.picker import PickerScreen
+from rftui.tui.screens.live_keys import LIVE_KEYS
+from rftui.tui.screens.runs import RunsScreen
+from rftui.tui.screens.runs_keys import RUNS_KEYS
 from rftui.tui.screens.stop import StopDialog
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.log_tail import LogTail
@@ -236,7 +237,7 @@ async def test_help_lists_every_key_of_the_screen(finished: RunDir) -> None:
 def test_every_key_of_the_tables_has_an_action() -> None:
     for owner, keys in (
         (LiveScreen, LiveScreen.KEYS),
-        (PickerScreen, PickerScreen.KEYS),
+        (RunsScreen, RUNS_KEYS),
         (RftuiApp, APP_KEYS),
     ):
         for key in keys:
