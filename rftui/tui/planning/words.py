@@ -119,6 +119,9 @@ def details(field: Field | None) -> Content:
     lines = [Content.assemble((f"{glyph} {field.key} ", colour), (described(field), ""))]
     if field.refused:
         lines.append(Content.styled("not available in this version", "$quiet italic"))
+    if field.problem and field.severity:
+        glyph, colour = GLYPHS[field.severity]
+        lines.append(Content.styled(f"{glyph} {field.problem}", colour))
     if field.origin == "user":
         lines.append(Content.styled(f"set by you; u goes back to the {field.without}", "$quiet"))
     elif field.origin == "planner":

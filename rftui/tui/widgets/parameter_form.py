@@ -69,14 +69,18 @@ class Form(ScrollView, can_focus=True):
     def go_to(self, key: str) -> None:
         """Put the cursor on a field that is shown, in sight."""
         self.cursor = key
-        at = self.row_of(key)
-        if at is not None:
-            below = at + 1 < len(self.rows) and isinstance(self.rows[at + 1], Problem)
-            above = 1 if at == 1 else 0  # the first heading comes into sight with its first field
-            region = Region(0, at - above, max(1, self.size.width), 1 + above + below)
-            self.scroll_to_region(region, animate=False, force=True)
+        self._keep_in_sight()
         self.refresh()
         self.post_message(self.Moved())
+
+    def _keep_in_sight(self) -> None:
+        """Scroll to the cursor, with the problem under it."""
+        at = self.row_of(self.cursor)
+        if at is not None:
+            below = at + 1 < len(self.rows) and isinstance(self.rows[at + 1], Problem)
+            above = at == 1  # the first heading comes into sight with its first field
+            region = Region(0, at - above, max(1, self.size.width), 1 + above + below)
+            self.scroll_to_region(region, animate=False, force=True)
 
     def row_of(self, key: str) -> int | None:
         """The row of a field."""
@@ -132,8 +136,9 @@ class Form(ScrollView, can_focus=True):
                 self.go_to(row.key)
 
     def on_resize(self) -> None:
-        """Rows have another width."""
+        """Fewer rows are in sight: the cursor stays."""
         self.virtual_size = Size(0, len(self.rows))
+        self._keep_in_sight()
 
     def render_line(self, y: int) -> Strip:
         """The row at `y`."""
