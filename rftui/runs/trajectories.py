@@ -7,30 +7,24 @@ reading is longer than `LIMIT` samples, however many there are.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    NullPool,
     Row,
     Select,
     case,
-    create_engine,
     func,
     inspect,
     or_,
     select,
 )
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.findings import Finding, FindingsError, Fix
+from engine.findings import Finding, FindingsError
 from engine.trajectories import TRAJECTORIES
-from rftui.runs.rundir import RunDir
 from rftui.runs.samples import Group, Sample, StepSummary, Texts
 from rftui.runs.trajectory_query import OPERATORS, Query
 
@@ -38,8 +32,6 @@ LIMIT = 2000
 """Samples in one list."""
 WINDOW_ROWS = 20_000
 """About how many samples one statement of a search looks at."""
-BUSY_S = 1.0
-"""How long a reading waits for a writer that holds the file."""
 _OTHERS = 200
 
 T = TRAJECTORIES.c
@@ -123,7 +115,8 @@ class Trajectories:
     def same_prompt(self, sample: Sample) -> list[Sample]:
         """Other samples of a prompt to hold one against.
 
-        Of each other step the one of the same number, or the first. The nearest earlier step comes first, then the later ones. Where there are none: others of its group.
+        Of each other step the one of the same number, or the first. The nearest earlier step comes first,
+        then the later ones. Where there are none: others of its group.
         """
         statement = select(*_NUMBERS).where(T.prompt_index == sample.prompt_index, T.id != sample.id)
         before = statement.where(T.step < sample.step).order_by(T.step.desc(), T.sample, T.id)
@@ -149,50 +142,7 @@ class Trajectories:
             with self._engine.connect() as connection:
                 yield connection
         except (SQLAlchemyError, sqlite3.Error, ValueError) as error:  # ValueError: JSON that is none
-            raise FindingsError([_unreadable(self.where, error)]) from error
-
-
-def open_trajectories(run: RunDir) -> Trajectories:
-    """The database of a run's samples. FindingsError where it keeps none, or none yet."""
-    path = run.path / "trajectories.db"
-    if path.exists():  # without the imports that reading a configuration needs
-        return _of_file(path)
-    url = _configured(run)
-    if url is None:
-        raise FindingsError([_nothing_kept(path)])
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite":
-            return Trajectories(create_engine(parsed), parsed.render_as_string(hide_password=True))
-    except (SQLAlchemyError, ImportError) as error:
-        raise FindingsError([_unreadable("the database of trajectory_url", error)]) from error
-    file = Path(run.read_info().cwd or ".") / (parsed.database or "")
-    if not file.is_file():
-        raise FindingsError([_nothing_kept(file)])
-    return _of_file(file)
-
-
-def _of_file(path: Path) -> Trajectories:
-    def connect() -> sqlite3.Connection:
-        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, check_same_thread=False)
-        connection.text_factory = lambda raw: raw.decode(errors="replace")
-        return connection
-
-    return Trajectories(create_engine("sqlite://", creator=connect, poolclass=NullPool), str(path))
-
-
-def _configured(run: RunDir) -> str | None:
-    """`trajectory_url`; FindingsError where the run is set to keep nothing."""
-    from engine.config.load import load_resolved
-
-    if not run.config_path.is_file():
-        return None
-    logging = load_resolved(run.config_path).config.logging
-    if logging.num_trajectories_to_save == 0:
-        cause = "This run keeps no samples: num_trajectories_to_save is 0."
-        raise FindingsError([Finding("samples.off", "info", cause, param="logging.num_trajectories_to_save")])
-    return logging.trajectory_url
+            raise FindingsError([unreadable(self.where, error)]) from error
 
 
 _NUMBERS = (
@@ -309,16 +259,8 @@ def _float(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _nothing_kept(path: Path) -> Finding:
-    return Finding(
-        id="samples.none",
-        severity="info",
-        cause=f"No samples have been kept yet: {path} is not there.",
-        fixes=(Fix("wait for the first step; samples appear here by themselves"),),
-    )
-
-
-def _unreadable(where: str, error: Exception) -> Finding:
+def unreadable(where: str, error: Exception) -> Finding:
+    """Why a database cannot be read."""
     said = str(getattr(error, "orig", None) or error).splitlines()[0] if str(error) else repr(error)
     causes = {
         "locked": f"{where} is locked by another program",

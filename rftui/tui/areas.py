@@ -28,9 +28,12 @@ AREAS = (
     Area("1", "home", f"{_SCREENS}.home", "HomeScreen"),
     Area("2", "plan", f"{_SCREENS}.plan", "PlanScreen"),
     Area("3", "live", f"{_SCREENS}.live", "LiveScreen", of_run=True),
+    Area("5", "samples", f"{_SCREENS}.samples", "SamplesScreen", of_run=True),
     Area("6", "runs", f"{_SCREENS}.runs", "RunsScreen"),
     Area("7", "doctor", f"{_SCREENS}.doctor", "DoctorScreen"),
 )
+REPLAY = Area("3", "live", f"{_SCREENS}.replay", "ReplayScreen", of_run=True)
+"""In place of the live screen while a run is played again."""
 
 
 def area(name: str) -> Area:

@@ -1,6 +1,7 @@
 """Lines about steps and samples: pure functions from values to styled text."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isinf
 
 from textual.content import Content
@@ -24,6 +25,8 @@ def _spread(each: Sample, width: int) -> tuple[str, str]:
         return "flat", "$warning"
     return (f"±{each.group.spread:.2f}" if each.group.count > 1 else "—"), "$quiet"
 
+
+MARKS_OFF = Content.styled("tokens are not marked: m marks them", "$quiet")
 
 _STEP: Column[Sample] = Column("step", 6, lambda each, width: (str(each.step), "$quiet"), right=True)
 _COLUMNS: tuple[Column[Sample], ...] = (
@@ -72,9 +75,7 @@ def facts(each: Sample, texts: Texts, width: int) -> Content:
     if group.count < 2:
         of_group = Content.styled("only one of its group was kept", "$quiet")
     elif group.flat:
-        of_group = Content.styled(
-            f"▲ flat group: all {group.count} rewards are equal, nothing to learn", "$warning"
-        )
+        of_group = Content.styled(f"▲ flat group of {group.count}: nothing to learn", "$warning")
     else:
         of_group = Content(f"group of {group.count}: {value(group.mean)} ±{value(group.spread)}")
     length = Content(f"{each.tokens} tokens")
@@ -86,12 +87,69 @@ def facts(each: Sample, texts: Texts, width: int) -> Content:
         Content.assemble(("step ", "$quiet"), f"{each.step}", ("  prompt ", "$quiet"), f"{each.prompt_index}")
         + Content.assemble(("  sample ", "$quiet"), f"{each.sample}"),
         length,
+        of_group,
         Content.assemble(("reward ", "$quiet"), (value(each.reward), "bold"), f" ({parts})" if parts else ""),
         Content.assemble(("advantage ", "$quiet"), (value(each.advantage, sign=True), "bold")),
-        of_group,
         Content.assemble(("mean |Δ log-prob| ", "$quiet"), difference),
         Content.assemble(
             ("label ", "$quiet"), cut(clean_line(texts.label.replace("\n", "⏎")), max(8, width - 8))
         ),
     ]
     return Content("\n").join(flowed(entries, width, gap=" · "))
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where one is. `found`: how many samples a search has found; None while those of `step` are shown."""
+
+    run: str
+    step: int | None
+    steps: Sequence[int]
+    summary: StepSummary | None
+    following: bool
+    found: int | None
+    query: str
+    problem: str
+
+
+def status(where: Where, width: int) -> Content:
+    """The run, the step or what is searched for, and whether new steps come by themselves."""
+    head = Content.assemble(
+        ("rft ", "bold $primary"), ("▸ ", "$quiet"), (clean_line(where.run), "bold"), (" ▸ samples", "$quiet")
+    )
+    if where.problem:
+        return Content.assemble(head, (f"   ▲ {clean_line(where.problem)}", "$warning"))[:width]
+    if where.found is not None:
+        return Content.assemble(head, (f"   {where.found} found: ", "bold"), clean_line(where.query))[:width]
+    if where.step is None or not where.steps:
+        return head
+    first, last = where.steps[0], where.steps[-1]
+    entries = [head, Content.assemble("step ", (f"{where.step}", "bold"), (f" of {first}…{last}", "$quiet"))]
+    entries.append(
+        Content.styled("● follow", "$success") if where.following else Content.styled("○ f follows", "$quiet")
+    )
+    if where.summary is not None:
+        summary = where.summary
+        entries += [
+            Content.assemble(f"{summary.count} samples, reward ", (value(summary.mean), "bold")),
+            Content.styled(f"{summary.truncated} cut", "$warning" if summary.truncated else "$quiet"),
+        ]
+    return joined(entries, width)
+
+
+def diff_title(sample: Sample, other: Sample, nth: int, of: int, *, changed: bool) -> str:
+    """`changes from step 12 17.3 (0.000) to step 40 17.3 (1.000) · 1 of 7`."""
+    earlier, later = (other, sample) if other.step <= sample.step else (sample, other)
+    ends = (f"step {each.step} {each.name} ({value(each.reward)})" for each in (earlier, later))
+    what = "changes" if changed else "no change"
+    return f"{what} from {' to '.join(ends)} · {nth % of + 1} of {of}"
+
+
+def diff_legend() -> Content:
+    """What the signs mean."""
+    return Content.assemble(
+        ("[-gone-]", "strike $error"),
+        "  ",
+        ("{+new+}", "bold underline $success"),
+        ("   d compares with the next other step, esc ends it", "$quiet"),
+    )

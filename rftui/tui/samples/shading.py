@@ -11,7 +11,7 @@ from rftui.tui.text import number
 MAX_SHOWN = 20_000
 """Characters of a text on the screen; all of them are copied and exported."""
 LEVELS = ((0.5, "bold reverse $error"), (0.1, "bold underline $accent"), (0.02, "underline $hue-4"))
-"""From which difference in nats on a token is marked, and how: by 0.02 it is 2 % more probable, by 0.5 65 %."""
+"""From which difference in nats on a token is marked, and how; 0.02 is 2 % more probable, 0.5 is 65 %."""
 
 _CONTROL = {code: chr(0x2400 + code) for code in range(32)} | {9: "    ", 10: "\n", 127: "␡"}
 _INVISIBLE = (*range(0x80, 0xA0), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -42,16 +42,14 @@ def legend(texts: Texts, width: int) -> Content:
     """What the marks mean, and how many there are."""
     if not texts.tokens:
         return Content.styled("no log-prob differences of single tokens were kept of this sample", "$quiet")
-    entries = [Content.styled("|Δ log-prob|, trainer − engine, in nats:", "$quiet")]
+    entries = [Content.styled("|Δ log-prob| in nats:", "$quiet")]
     entries += [Content.styled(f"≥ {limit:g}", style) for limit, style in reversed(LEVELS)]
     known = [abs(each) for _, each in texts.tokens if each is not None]
     if known:
         limit = LEVELS[1][0]
         over = sum(each >= limit for each in known)
         entries.append(
-            Content.styled(
-                f"{over} of {len(known)} tokens ≥ {limit:g}, largest {number(max(known))}", "$quiet"
-            )
+            Content.styled(f"{over}/{len(known)} tokens ≥ {limit:g}, max {number(max(known))}", "$quiet")
         )
     if len(known) < len(texts.tokens):
         entries.append(Content.styled(f"✖ {len(texts.tokens) - len(known)} not finite", "$error"))
