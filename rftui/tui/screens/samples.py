@@ -81,8 +81,8 @@ class SamplesScreen(SamplesReading):
         """Look for samples, again and again."""
         self.query_one("#query").display = False
         self.query_one("#wrong").display = False
-        self.query_one("#steps").border_title = "step, mean reward, samples kept"
-        self.query_one("#list").border_title = "samples"
+        for id, title in (("steps", "step · reward · kept"), ("list", "samples"), ("reading", "sample")):
+            self.query_one(f"#{id}").border_title = title
         self._show_message(Content.styled("looking for samples", "$quiet italic"))
         self.look_every(self.context.settings.refresh_s, self.look)
 

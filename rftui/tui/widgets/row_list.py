@@ -112,11 +112,11 @@ class RowList(ScrollView, can_focus=True):
         at = y + self.scroll_offset.y
         if at >= self.count or self._painter is None or not width:
             return Strip.blank(width, self.rich_style)
-        line = Visual.to_strips(self, self._painter(at, width), width, 1, self.visual_style)[0]
-        line = line.adjust_cell_length(width, self.rich_style)
-        if at != self.cursor:
-            return line
-        return line.apply_style(self.get_component_rich_style("row-list--cursor", partial=True))
+        style = self.visual_style
+        if at == self.cursor:
+            style += self.get_visual_style("row-list--cursor", partial=True)
+        line = Visual.to_strips(self, self._painter(at, width), width, 1, style)[0]
+        return line.adjust_cell_length(width, style.rich_style)
 
     def _into_sight(self) -> None:
         region = Region(0, self.cursor, max(1, self.size.width), 1)
