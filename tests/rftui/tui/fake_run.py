@@ -41,6 +41,8 @@ class FakeRun:
         self.now = time.time() - age_s
         self.done = 0
         self.random = random.Random(0)
+        self.pace = 1.0
+        """Times as long as usual that phases take."""
         self.info = RunInfo(
             name=name,
             status="running",
@@ -108,7 +110,7 @@ class FakeRun:
         self.run.write_info(self.info)
 
     def _phase(self, step: int, name: str, seconds: float) -> float:
-        seconds *= self.random.uniform(0.9, 1.15)
+        seconds *= self.pace * self.random.uniform(0.9, 1.15)
         for rank in range(self.ranks):
             self._emit(rank, Phase, step=step, name=name, state="begin")
         self.now += seconds
