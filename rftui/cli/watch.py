@@ -29,9 +29,9 @@ def watch(
     run = find(folder, name)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
         raise typer.Exit(_follow(run))
-    from rftui.tui.app import run_app
+    from rftui.tui.start import start
 
-    raise typer.Exit(run_app(folder, run))
+    raise typer.Exit(start(folder, run))
 
 
 def _follow(run: RunDir) -> int:

@@ -105,12 +105,14 @@ class GrowingFile:
 class EventFollower:
     """The events added to all files of a run's `events` folder, in the order of each file.
 
-    `tail_bytes`: start that far from the end of each file (see `GrowingFile`). `unknown` counts lines of
-    kinds this version does not know, `corrupt` lines that are no event at all.
+    `tail_bytes`: start that far from the end of each file (see `GrowingFile`). `only`: the name of the one
+    file to follow. `unknown` counts lines of kinds this version does not know, `corrupt` lines that are no
+    event at all.
     """
 
-    def __init__(self, events_dir: Path, *, tail_bytes: int | None = None) -> None:
+    def __init__(self, events_dir: Path, *, tail_bytes: int | None = None, only: str = "") -> None:
         self.events_dir = events_dir
+        self._only = only
         self.unknown = 0
         self.corrupt = 0
         self._tail = tail_bytes
@@ -143,7 +145,8 @@ class EventFollower:
 
     def _discover(self) -> None:
         try:
-            names = os.listdir(self.events_dir)  # noqa: PTH208  called often, for names only
+            # called often, for names only
+            names = [self._only] if self._only else os.listdir(self.events_dir)  # noqa: PTH208
         except OSError:
             return
         for name in sorted(names):

@@ -4,8 +4,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
-from engine.events import Alert, CheckpointEvent, Gpu, Sample
+from engine.events import Alert, AnyEvent, CheckpointEvent, Gpu, Sample
 from engine.findings import FindingsError
 from rftui.runs import planned
 from rftui.runs.compared import Compared, compare
@@ -21,11 +22,26 @@ _PREVIEW_ABOVE = 4 << 20
 _STATUS_TAIL_BYTES = 1 << 16
 
 
-class _Feed:
-    """A follower and the state its events add up to."""
+class EventSource(Protocol):
+    """Where events come from: files that grow (`EventFollower`), or a run that is played again."""
 
-    def __init__(self, run: RunDir, tail_bytes: int | None = None) -> None:
-        self.follower = EventFollower(run.events_dir, tail_bytes=tail_bytes)
+    @property
+    def behind(self) -> int: ...
+
+    @property
+    def corrupt(self) -> int: ...
+
+    @property
+    def unknown(self) -> int: ...
+
+    def poll(self, max_bytes: int) -> list[AnyEvent]: ...
+
+
+class _Feed:
+    """A source and the state its events add up to."""
+
+    def __init__(self, source: EventSource) -> None:
+        self.follower = source
         self.state = RunState()
 
     def advance(self, deadline: float) -> bool:
@@ -41,7 +57,7 @@ class _Feed:
 
 def tail_state(run: RunDir, tail_bytes: int) -> RunState:
     """What the newest `tail_bytes` of each event file add up to."""
-    feed = _Feed(run, tail_bytes)
+    feed = _Feed(EventFollower(run.events_dir, tail_bytes=tail_bytes))
     feed.advance(float("inf"))
     return feed.state
 
@@ -72,10 +88,13 @@ class RunView:
     """State of one run, brought up to date by `refresh`.
 
     A long run shows its newest part at once (`complete` is False) while the whole is read over the next
-    refreshes; then the whole takes its place. `clock` tells Unix time, for ages.
+    refreshes; then the whole takes its place. `clock` tells Unix time, for ages; `events` is where they come
+    from, by default the run's files.
     """
 
-    def __init__(self, run_dir: RunDir, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, run_dir: RunDir, *, clock: Callable[[], float] = time.time, events: EventSource | None = None
+    ) -> None:
         self.run_dir = run_dir
         self.info = RunInfo(name=run_dir.name, status="lost", created=0.0)
         self.info_problem = "run.json was not read yet"
@@ -86,10 +105,11 @@ class RunView:
         self._clock = clock
         self._info_version: tuple[int, ...] = ()
         sizes = [path.stat().st_size for path in run_dir.events_dir.glob("*.jsonl")]
-        self._whole = _Feed(run_dir)
+        self._whole = _Feed(events or EventFollower(run_dir.events_dir))
         self._newest: _Feed | None = None
-        if sum(sizes) > _PREVIEW_ABOVE:
-            self._newest = _Feed(run_dir, tail_bytes=_PREVIEW_BYTES // len(sizes))
+        if events is None and sum(sizes) > _PREVIEW_ABOVE:
+            tail = EventFollower(run_dir.events_dir, tail_bytes=_PREVIEW_BYTES // len(sizes))
+            self._newest = _Feed(tail)
 
     def refresh(self, budget_s: float = 0.05) -> bool:
         """Read what is new for about `budget_s` seconds; whether anything to show has changed."""

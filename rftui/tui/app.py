@@ -2,19 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 
 from rftui.runs.rundir import RunDir, default_runs_dir
-from rftui.tui.areas import AREAS, Area, area
+from rftui.tui.areas import AREAS, REPLAY, Area, area
 from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS, Key, bindings
 from rftui.tui.screens.help import HelpScreen
 from rftui.tui.settings import Settings
 from rftui.tui.themes import DEFAULTS, THEMES, theme_name
+
+if TYPE_CHECKING:
+    from rftui.runs.replay import ReplayClock
 
 
 class RftuiApp(App[None]):
@@ -31,10 +34,10 @@ class RftuiApp(App[None]):
         settings: Settings | None = None,
         speed: float | None = None,
     ) -> None:
-        """`speed`: replay the run that many times as fast as it happened."""
+        """`speed`: replay the run that many times as fast as it happened; FindingsError if it cannot be."""
         super().__init__()
         settings = settings or Settings()
-        self.context = Context(runs_dir, settings, run, speed=speed)
+        self.context = Context(runs_dir, settings, run, clock=_clock(run, speed))
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = theme_name(settings.theme)
@@ -66,8 +69,8 @@ class RftuiApp(App[None]):
 
     async def open_run(self, run: RunDir, name: str = "live") -> None:
         """Open a run in one of its areas; those of another run are closed."""
-        if self.context.run is None or self.context.run.path != run.path or self.context.speed:
-            self.context = replace(self.context, run=run, speed=None)
+        if self.context.run is None or self.context.run.path != run.path or self.context.clock:
+            self.context = replace(self.context, run=run, clock=None)
             await self._renew([each.name for each in AREAS if each.of_run], name)
         else:
             await self.open_area(name)
@@ -88,7 +91,8 @@ class RftuiApp(App[None]):
         context = self.context
         self._modes_made += 1
         mode = f"{wanted.name}:{self._modes_made}"
-        self.add_mode(mode, lambda: wanted.make(context))
+        shown = REPLAY if wanted.name == REPLAY.name and context.clock else wanted
+        self.add_mode(mode, lambda: shown.make(context))
         self._opened[wanted.name] = mode
         return mode
 
@@ -132,6 +136,14 @@ class RftuiApp(App[None]):
         names = [theme.name for theme in THEMES]
         at = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(at + 1) % len(names)]
+
+
+def _clock(run: RunDir | None, speed: float | None) -> "ReplayClock | None":
+    if run is None or speed is None:
+        return None
+    from rftui.runs.replay import ReplayClock
+
+    return ReplayClock.of(run, speed)
 
 
 def run_app(

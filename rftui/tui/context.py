@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.settings import Settings
+
+if TYPE_CHECKING:
+    from rftui.runs.replay import ReplayClock
 
 
 @dataclass(frozen=True)
@@ -15,8 +19,13 @@ class Context:
     settings: Settings = field(default_factory=Settings)
     run: RunDir | None = None
     preset: str = ""
-    speed: float | None = None
-    """Of a replay: times as fast as it happened; None: the run as it is now."""
+    clock: "ReplayClock | None" = None
+    """Of a replay of the run; None: the run as it is now."""
+
+    @property
+    def speed(self) -> float | None:
+        """Of a replay: times as fast as it happened."""
+        return self.clock.speed if self.clock else None
 
     @property
     def the_run(self) -> RunDir:

@@ -26,9 +26,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
         print_findings(error.findings)
         sys.exit(error.exit_code)
-    from rftui.tui.app import run_app
+    from rftui.tui.start import start
 
-    sys.exit(run_app(runs_dir, run, settings=settings))
+    sys.exit(start(runs_dir, run, settings=settings))
 
 
 if __name__ == "__main__":

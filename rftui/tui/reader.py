@@ -22,6 +22,10 @@ BEHIND_BYTES = 1 << 20
 class Reader(Protocol):
     """Where the live screen gets a run from, whether it happens, has ended, or is played again."""
 
+    @property
+    def step(self) -> int:
+        """The newest step that was read."""
+
     def advance(self) -> int:
         """Read what is new, for a short while; bytes that are still to be read."""
 
@@ -34,6 +38,10 @@ class Reader(Protocol):
 
 def reader_of(context: Context) -> Reader:
     """The reader of the context's run."""
+    if context.clock is not None:
+        from rftui.tui.replay_reader import ReplayReader
+
+        return ReplayReader(context.the_run, context.clock)
     return RunReader(context.the_run)
 
 
@@ -45,6 +53,11 @@ class RunReader:
         self.clock = clock
         self.view = RunView(run, clock=clock)
         self._logs: dict[str, LogFollower] = {}
+
+    @property
+    def step(self) -> int:
+        """The newest step that was read."""
+        return self.view.step
 
     def advance(self) -> int:
         """Read what is new, for a short while; bytes that are still to be read."""
@@ -67,7 +80,7 @@ class RunReader:
             if log is None:
                 log = LogFollower(self.run.logs_dir / name, tail_bytes=LOG_TAIL_BYTES)
                 self._logs[name] = log
-            rank, new = _rank(name), log.poll()
+            rank, new = rank_of(name), log.poll()
             if log.behind > BEHIND_BYTES:
                 log = self._logs[name] = LogFollower(self.run.logs_dir / name, tail_bytes=LOG_TAIL_BYTES)
                 new = ["… lines passed over: they come too fast to be shown here", *log.poll()]
@@ -75,7 +88,7 @@ class RunReader:
         return lines
 
 
-def _rank(log: str) -> int:
+def rank_of(log: str) -> int:
     """The rank in `rank-00003.log`; torchrun's for every other name."""
     digits = log.removeprefix("rank-").removesuffix(".log")
     return int(digits) if log.startswith("rank-") and digits.isdigit() else TORCHRUN
