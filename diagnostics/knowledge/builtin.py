@@ -22,6 +22,11 @@ _LEVELLED = r"(?:^|[\[\s|])(?:ERROR|FATAL|CRITICAL)(?:[\]\s:|]|$)|^\[?[EF]\d{3,4
 _DONE = r"100%\|[^|]*\| (?P<n>\d+)/(?P=n) \[|Final validation metrics|train_runtime|Training completed"
 
 
+def is_exception(text: str) -> bool:
+    """Whether a text without prefixes is the last line of a traceback."""
+    return re.match(_EXCEPTION, text) is not None
+
+
 def _probe(name: str, literals: str, pattern: str) -> Probe:
     return Probe("builtin", name, tuple(literals.split("|")), pattern)
 

@@ -44,9 +44,10 @@ def decide(log: Log) -> list[Verdict]:
     cascades = [incident for incident in cascades if not _after_the_end(incident, log)]
     unknown = exceptions(log, known, died=bool(cascades))
     roots = _roots(told, unknown, log)
-    if roots:
+    wrong = errors(log, known)
+    if roots and (unknown or wrong or cascades or not all(map(_is_warning, roots))):
         return _ranked(roots, told, unknown)
-    if verdict := _unknown(unknown, errors(log, known), cascades, log):
+    if verdict := _unknown(unknown, wrong, cascades, log):
         return [verdict]
     cascades = [incident for incident in cascades if incident.signature]
     if cascades:
@@ -54,6 +55,11 @@ def decide(log: Log) -> list[Verdict]:
             Verdict(CASCADE_ONLY, cascades[:1], 0.3, _distinct([incident.hit for incident in cascades[1:]]))
         ]
     return []
+
+
+def _is_warning(incident: Incident) -> bool:
+    """Whether a line is a mere warning, no exception: alone, with no error in the log, it is no failure."""
+    return incident.line.level in ("D", "I", "W") and not builtin.is_exception(incident.line.text)
 
 
 def _lines_of(incident: Incident) -> list[tuple[int, int]]:

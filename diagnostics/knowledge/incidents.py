@@ -25,7 +25,7 @@ _CAUGHT = re.compile(
     re.I,
 )
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
-"""Lines around a match in which a word of recovery counts."""
+"""Lines around a match that belong to it where no traceback tells. A word of recovery counts on it and after it."""
 _PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
 """Lines of progress after an exception that show that it was survived: where the log says so, and not."""
 
@@ -203,7 +203,7 @@ def _is_unraisable(hit: Hit) -> bool:
 
 
 def _says_caught(hit: Hit) -> bool:
-    near = hit.block[max(0, hit.at - _NEAR_BEFORE) : hit.at + _NEAR_AFTER + 1]
+    near = hit.block[hit.at : hit.at + _NEAR_AFTER + 1]
     return any(_CAUGHT.search(line.text) for line in near if not _CODE.match(line.text))
 
 
