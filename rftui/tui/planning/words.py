@@ -26,11 +26,9 @@ ORIGINS = {
 }
 
 
-def status(now: Considered | None, ground: Ground | None, busy: bool, width: int) -> Content:
+def status(now: Considered, ground: Ground, busy: bool, width: int) -> Content:
     """`rft ▸ plan gsm8k   ✔ fits   ✖ 2 errors   3 changed   8 × A100-80`, as much as fits."""
     head = Content.assemble(("rft ", "bold $primary"), ("▸ ", "$quiet"), ("plan ", "bold"))
-    if now is None or ground is None:
-        return head + Content.styled("reading the preset and this machine", "$quiet italic")
     parts = [head + Content.styled(clean_line(ground.name), "bold"), verdict(now)]
     if now.errors:
         parts.append(Content.styled(f"✖ {now.errors} error{'s' * (now.errors != 1)}", "bold $error"))

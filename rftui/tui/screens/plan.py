@@ -207,9 +207,12 @@ class PlanScreen(AreaScreen):
             self.query_one("#command", TextPane).show(lambda width: words.commands(now, ground, self._port))
 
     def _show_status(self) -> None:
-        from rftui.tui.planning import words
+        if self.now is None or self.ground is None:  # the planner is imported by the thread that reads
+            line = Content.styled("rft ▸ plan   reading the preset and this machine", "$quiet italic")
+        else:
+            from rftui.tui.planning import words
 
-        line = words.status(self.now, self.ground, self.busy, self.size.width - 2)
+            line = words.status(self.now, self.ground, self.busy, self.size.width - 2)
         self.query_one("#status", Static).update(line)
 
     def _show_form(self) -> None:
