@@ -28,6 +28,7 @@ AREAS = (
     Area("1", "home", f"{_SCREENS}.home", "HomeScreen"),
     Area("2", "plan", f"{_SCREENS}.plan", "PlanScreen"),
     Area("3", "live", f"{_SCREENS}.live", "LiveScreen", of_run=True),
+    Area("4", "logs", f"{_SCREENS}.logs", "LogsScreen", of_run=True),
     Area("5", "samples", f"{_SCREENS}.samples", "SamplesScreen", of_run=True),
     Area("6", "runs", f"{_SCREENS}.runs", "RunsScreen"),
     Area("7", "doctor", f"{_SCREENS}.doctor", "DoctorScreen"),

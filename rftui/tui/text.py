@@ -9,14 +9,14 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-def clean_line(line: str) -> str:
-    """One printable line: no escape sequences or control characters, at most 4096 characters.
+def clean_line(line: str, most: int = MAX_LINE) -> str:
+    """One printable line: no escape sequences or control characters, at most `most` characters.
 
     Of a progress bar that redraws itself with carriage returns only the last state is kept.
     """
-    line = line[-MAX_LINE * 4 :] if "\r" in line else line[: MAX_LINE * 4]
+    line = line[-most * 4 :] if "\r" in line else line[: most * 4]
     line = _ESCAPES.sub("", line.rstrip("\r\n").rpartition("\r")[2])
-    return _CONTROL.sub("", line.expandtabs(4))[:MAX_LINE]
+    return _CONTROL.sub("", line.expandtabs(4))[:most]
 
 
 def duration(seconds: float) -> str:
