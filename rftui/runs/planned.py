@@ -1,16 +1,16 @@
 """`plan.json` of a run: what was planned and predicted for it, to be held against what is measured."""
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.config.choices import zero_stage
-from engine.config.registry import value_of
-from engine.footprint.job import Job
 from engine.footprint.terms import Footprint
 from rftui.runs.info import write_atomic
 from rftui.runs.rundir import RunDir
+
+if TYPE_CHECKING:
+    from engine.footprint.job import Job
 
 SETTINGS = (
     "model.bf16",
@@ -54,8 +54,11 @@ class Planned(msgspec.Struct, frozen=True):
     """Which measurements corrected the prediction, in words."""
 
 
-def subject_of(job: Job) -> Subject:
+def subject_of(job: "Job") -> Subject:
     """What measurements of this job may be compared with."""
+    from engine.config.choices import zero_stage  # readers of plan.json do without the configuration
+    from engine.config.registry import value_of
+
     how = job.strategy if job.strategy == "fsdp2" else f"zero{zero_stage(job.config)}"
     settings = {key: value_of(job.config, key) for key in SETTINGS}
     settings["model.lora_rank"] = bool(settings["model.lora_rank"])

@@ -29,7 +29,13 @@ APP_KEYS = (
     *(Key(a.key, f"app.area('{a.name}')", a.name, f"go to {a.name}", footer=False) for a in AREAS),
     Key("q", "leave", "quit", "leave the program; a run keeps running"),
     Key("question_mark", "help", "help", "show these keys", shown="?"),
-    Key("t", "next_theme", "theme", "next theme: dark, light, colour-blind", footer=False),
+    Key(
+        "t",
+        "next_theme",
+        "theme",
+        "next theme: dark, light, high contrast, colour-blind, no colours",
+        footer=False,
+    ),
     Key("ctrl+p", "command_palette", "palette", "find a command by name", footer=False),
 )
 

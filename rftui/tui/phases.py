@@ -1,17 +1,19 @@
 """How steps' time splits into phases, as text: one line, a bar, the newest steps as columns or as rows."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from statistics import median
 
 from textual.content import Content
 
+from rftui.tui.axis import rounded_up
 from rftui.tui.blocks import EIGHTHS, LEVELS, flowed
 from rftui.tui.snapshot import IDLE, Snapshot, StepTime
 from rftui.tui.text import duration, percent
 
 _HUES = {"rollout": 4, "reward": 6, "logprob": 3, "update": 2, "sync": 5, "eval": 1}
-_COLUMN = 3
-"""Cells per step: two of bar and one of air."""
+_COLUMN = 2
+"""Cells per step. No air between them: neighbours of one colour are sent to the terminal as one piece."""
 _GUTTER = 6
 _ROWS_FROM = 12
 """With this many rows there is one for each step."""
@@ -29,8 +31,12 @@ def phase_panel(snapshot: Snapshot, width: int, height: int) -> Content:
         return Content.styled("no step finished yet", "$quiet")
     legend = _legend(snapshot.phases, width, snapshot.phase_now)
     legend = legend[: max(1, height - 3)]
-    draw = rows if height - len(legend) >= _ROWS_FROM else columns
-    return Content("\n").join([*draw(snapshot.timeline, width, height - len(legend)), *legend])
+    room = height - len(legend)
+    if room >= _ROWS_FROM:
+        steps = rows(snapshot.timeline, width, room)
+    else:
+        steps = columns(_in_place(snapshot.timeline, width, snapshot.active), width, room)
+    return Content("\n").join([*steps, *legend])
 
 
 def phase_title(snapshot: Snapshot, width: int) -> str:
@@ -88,20 +94,28 @@ def rows(timeline: Sequence[StepTime], width: int, height: int) -> list[Content]
 
 
 def columns(timeline: Sequence[StepTime], width: int, height: int) -> list[Content]:
-    """A stack per step, the newest at the right, as high as the step was long; phases from the bottom up."""
+    """A stack per step, as high as the step was long; phases from the bottom up."""
     newest = timeline[-((width - _GUTTER) // _COLUMN) :]
-    longest = _scale(newest)
+    longest = rounded_up(_scale(newest) * 1000) / 1000
     stacks = [_stack(step, longest, height * 8) for step in newest]
     lines = []
     for row in range(height - 1, -1, -1):
         label = duration(longest) if row == height - 1 else "0s" if row == 0 else ""
         cells = [_cell(stack, row) for stack in stacks]
-        lines.append(
-            Content.assemble(
-                (f"{label:>{_GUTTER - 1}} ", "$quiet"), *(part for cell in cells for part in (cell, " "))
-            )
-        )
+        lines.append(Content.assemble((f"{label:>{_GUTTER - 1}} ", "$quiet"), *_merged(cells)))
     return lines
+
+
+def _in_place(timeline: Sequence[StepTime], width: int, growing: bool) -> Sequence[StepTime]:
+    """The newest steps; of a growing run with some room after them, so that they stay where they are."""
+    fit = max(1, (width - _GUTTER) // _COLUMN)
+    hidden = max(0, len(timeline) - fit)
+    if not growing or not timeline:
+        return timeline[hidden:]
+    shift = max(1, fit // 4)
+    last = timeline[-1].step
+    first = -(-max(0, last + 1 - fit) // shift) * shift
+    return [step for step in timeline[hidden:] if step.step >= first]
 
 
 _Stack = tuple[list[tuple[str, int, int]], bool]
@@ -130,7 +144,7 @@ def _cell(stack: _Stack, row: int) -> tuple[str, str]:
     parts, clipped = stack
     low, high = row * 8, row * 8 + 8
     inside = [(name, max(low, a), min(high, b)) for name, a, b in parts if a < high and b > low]
-    width = _COLUMN - 1
+    width = _COLUMN
     if not inside:
         return " " * width, ""
     if clipped and parts[-1][2] == high:
@@ -144,6 +158,13 @@ def _cell(stack: _Stack, row: int) -> tuple[str, str]:
         return "█" * width, _colour(main[0][0])
     boundary = main[0][2] - low
     return LEVELS[min(6, max(0, boundary - 1))] * width, f"{_colour(main[0][0])} on {_colour(main[1][0])}"
+
+
+def _merged(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Neighbours of the same style as one."""
+    return [
+        ("".join(text for text, _ in run), style) for style, run in groupby(cells, key=lambda cell: cell[1])
+    ]
 
 
 def _colour(phase: str) -> str:

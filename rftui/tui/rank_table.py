@@ -37,8 +37,9 @@ def rank_panel(snapshot: Snapshot, width: int, height: int) -> Content:
         Content.assemble((f"{glyph} " if at == 0 else "  ", f"bold {colour}"), (part, words))
         for at, part in enumerate(parts)
     ]
-    if height > 1:
-        lines += _table(ranks.rows, width, heading=height > 3)
+    room = height - len(lines)
+    if room > 0:
+        lines += _table(ranks.rows, width, heading=room >= min(4, len(ranks.rows) + 1))
     if len(lines) > height:
         hidden = len(lines) - height + 1
         lines = (

@@ -15,7 +15,6 @@ from textual.widgets import Footer
 from textual.worker import Worker, WorkerState
 
 from engine.findings import FindingsError
-from rftui.launch import stop as stopping
 from rftui.runs.rundir import default_runs_dir
 from rftui.tui import panels
 from rftui.tui.context import Context
@@ -40,12 +39,19 @@ from rftui.tui.widgets.panel import Panel
 LOADING_S = 0.25
 """Seconds between two pictures while a long run is being read."""
 SLOW_S = 5.0
-"""Seconds between two pictures of charts and tables on a slow line."""
+"""Seconds between two pictures of charts, tables and the log on a slow line."""
 LAYOUTS = ("charts", "gpus", "text")
 
 
 class LiveScreen(ChartActions, AlertActions):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
+
+    class Behind(Message):
+        """The step that a paused run is at."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
 
     class Seen(Message):
         """What a look at the run found. `asked`: it was taken because the charts need it."""
@@ -71,7 +77,7 @@ class LiveScreen(ChartActions, AlertActions):
         self.paused = False
         self.look = Look(smoothing=context.settings.smoothing)
         self.layout_preset = 0
-        self._newest: Snapshot | None = None
+        self._newest_step = 0
         self._held: deque[LogLine] = deque(maxlen=KEPT)
         self._painted_all = 0.0
         self._wants = Wanted()
@@ -132,9 +138,11 @@ class LiveScreen(ChartActions, AlertActions):
             if advanced:
                 loading = reader.advance()
                 due = time.monotonic() if loading else now + self.context.settings.refresh_s
-            if asked or (advanced and (not loading or now - shown >= LOADING_S)):
-                snapshot = reader.look(Wanted() if self.paused and not asked else self._wants)
-                self.post_message(self.Seen(snapshot, reader.read_logs() if advanced else [], asked))
+            if self.paused and not asked:
+                self.post_message(self.Behind(reader.step))
+            elif asked or (advanced and (not loading or now - shown >= LOADING_S)):
+                lines = reader.read_logs() if advanced else []
+                self.post_message(self.Seen(reader.look(self._wants), lines, asked))
                 shown = now
             self._wake.wait(max(0.0, due - time.monotonic()))
 
@@ -151,12 +159,16 @@ class LiveScreen(ChartActions, AlertActions):
         self._wake.set()
 
     def on_live_screen_seen(self, message: "LiveScreen.Seen") -> None:
-        """Paint, or hold while paused."""
+        """Paint; a message from before the pause is only kept."""
         self._held += message.lines
-        self._newest = message.snapshot
+        self._newest_step = message.snapshot.step
         if message.asked or not self.paused:
             self._paint(message.snapshot, in_full=message.asked)
-        else:
+
+    def on_live_screen_behind(self, message: "LiveScreen.Behind") -> None:
+        """While paused only the number of steps goes on."""
+        if message.step != self._newest_step:
+            self._newest_step = message.step
             self._paint_status()
 
     # --- painting --------------------------------------------------------------------------------------
@@ -178,7 +190,7 @@ class LiveScreen(ChartActions, AlertActions):
             if self.alert_at is not None:
                 self.show_alert()
             self._paint_notices(snapshot)
-            if self._held:
+            if self._held and all_of_it:
                 self.query_one(LogTail).extend(self._held)
                 self._held.clear()
         if changed or had_notices != bool(snapshot.notices):
@@ -190,10 +202,10 @@ class LiveScreen(ChartActions, AlertActions):
 
     def _paint_status(self) -> None:
         """The status line, which says when what is below it is not the present."""
-        if self.snapshot is None or self._newest is None:
+        if self.snapshot is None:
             return
         status = self.query_one("#status", Panel)
-        behind = self._newest.step - self.snapshot.step
+        behind = self._newest_step - self.snapshot.step
         status.painter = panels.paused_line(behind) if self.paused else panels.status_line
         status.show(self.snapshot)
 
@@ -266,6 +278,8 @@ class LiveScreen(ChartActions, AlertActions):
     @work(thread=True, exit_on_error=False)
     def carry_out(self, action: str) -> None:
         """Write the request, see that a kill is obeyed, and say what happens."""
+        from rftui.launch import stop as stopping  # the planner comes with it: not before the first frame
+
         run = self.run_dir
         try:
             if action == "kill":

@@ -5,7 +5,7 @@ from rftui.tui import panels
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.log_tail import LogTail
-from rftui.tui.widgets.panel import Panel, text_of
+from rftui.tui.widgets.panel import Panel
 
 
 class AlertActions(AreaScreen):
@@ -55,7 +55,7 @@ class AlertActions(AreaScreen):
         elif isinstance(self.focused, LogTail):
             text, what = "\n".join(line.text for line in self.focused.lines), "log"
         elif isinstance(self.focused, Panel):
-            text, what = text_of(self.focused).plain, "pane"
+            text, what = self.focused.text, "pane"
         else:
             self.notify("n shows an alert to copy; tab goes to a pane of text", timeout=3)
             return

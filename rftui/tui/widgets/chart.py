@@ -4,6 +4,7 @@ from typing import ClassVar, get_args
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 from textual.strip import Strip
@@ -11,8 +12,10 @@ from textual.strip import Strip
 from rftui.tui import charts
 from rftui.tui.catalog import Metric
 from rftui.tui.charts import GUTTER, Plot
-from rftui.tui.themes import HUES
 from rftui.tui.widgets.painted import Painted
+
+_HUED: tuple[charts.Role, ...] = ("line", "point", "value", "raw")
+_PALE = 0.4
 
 
 class Chart(Painted, can_focus=True):
@@ -30,7 +33,9 @@ class Chart(Painted, can_focus=True):
             self.zoom = zoom
 
     ALLOW_MAXIMIZE = True
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in get_args(charts.Role)}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"chart--{role}" for role in get_args(charts.Role) if role not in _HUED
+    }
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,8 +48,7 @@ class Chart(Painted, can_focus=True):
         if metric == self.metric:
             return
         self.metric = metric
-        for hue in range(1, HUES + 1):
-            self.set_class(hue == metric.hue, f"-hue-{hue}")
+        self._styles_of = {}
         self.show(Plot(metric.title, note=""))
 
     def show(self, plot: Plot) -> None:
@@ -61,7 +65,7 @@ class Chart(Painted, can_focus=True):
     def paint(self, width: int, height: int) -> list[Strip]:
         """All rows of the chart."""
         return [
-            Strip([Segment(span.text, self._style(span.role)) for span in row], width)
+            Strip([Segment(span.text, self.style_of(span.role)) for span in row], width)
             for row in charts.paint(self.plot, width, height)
         ]
 
@@ -93,8 +97,17 @@ class Chart(Painted, can_focus=True):
         if cells:
             self.post_message(self.Pointed(min(1.0, max(0.0, (x - GUTTER - 0.5) / cells)), zoom))
 
-    def _style(self, role: charts.Role) -> Style:
+    def style_of(self, role: charts.Role) -> Style:
+        """How a role is painted in the present theme."""
         style = self._styles_of.get(role)
         if style is None:
-            style = self._styles_of[role] = self.get_component_rich_style(f"chart--{role}")
+            style = self._hued(role) if role in _HUED else self.get_component_rich_style(f"chart--{role}")
+            self._styles_of[role] = style
         return style
+
+    def _hued(self, role: charts.Role) -> Style:
+        """In the colour of the metric, which the theme has under its number; the raw curve is paler."""
+        ground = self.background_colors[1]
+        hue = Color.parse(self.app.theme_variables[f"hue-{self.metric.hue if self.metric else 1}"])
+        colour = ground.blend(hue, _PALE) if role == "raw" else hue
+        return Style(color=colour.rich_color, bgcolor=ground.rich_color, bold=role == "value")

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from textual.app import ComposeResult
 from textual.containers import Container
 
-from rftui.tui.catalog import Metric
+from rftui.tui.catalog import PLANNED, Metric
 from rftui.tui.look import Look, plot_of
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.chart import Chart
@@ -20,13 +19,9 @@ class ChartGrid(Container):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.metrics: tuple[Metric, ...] = ()
+        self.metrics: tuple[Metric, ...] = PLANNED
         self.page = 0
         self._slots = 0
-
-    def compose(self) -> ComposeResult:
-        for _ in range(MOST):
-            yield Chart()
 
     def on_mount(self) -> None:
         """Fill the first page."""
@@ -90,7 +85,11 @@ class ChartGrid(Container):
         self._slots = self.slots
         self.page = min(self.page, self.pages - 1)
         shown = self.metrics[self.page * self._slots : (self.page + 1) * self._slots]
-        for number, chart in enumerate(self.query(Chart)):
+        there = list(self.query(Chart))
+        new = [Chart() for _ in range(len(shown) - len(there))]
+        if new:
+            self.mount_all(new)
+        for number, chart in enumerate([*there, *new]):
             chart.display = number < len(shown)
             if number < len(shown):
                 chart.assign(shown[number])

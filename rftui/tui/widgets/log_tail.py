@@ -131,7 +131,7 @@ class LogTail(Widget, can_focus=True):
     def _retitle(self) -> None:
         whose = "all ranks" if self.all_ranks else "rank 0"
         where = f"{self.back} lines before the end" if self.back else "following"
-        self.border_title = f"log · {whose} · {where}"
+        self.border_title = f" log · {whose} · {where} "
 
 
 def _kind(text: str) -> Kind:

@@ -49,8 +49,28 @@ class Painted(Widget):
     def _fitted(self, strips: list[Strip]) -> list[Strip]:
         """Exactly as many rows as there are, each as wide as the widget."""
         width, height = self.size
-        strips = [strip.adjust_cell_length(width, self.rich_style) for strip in strips[:height]]
+        strips = [compact(strip.adjust_cell_length(width, self.rich_style)) for strip in strips[:height]]
         return strips + [Strip.blank(width, self.rich_style)] * (height - len(strips))
+
+
+def compact(strip: Strip) -> Strip:
+    """In as few pieces as look the same: spaces join the piece before them if only their ink differs."""
+    pieces: list[Segment] = []
+    for text, style, control in strip:
+        if pieces and control is None:
+            before = pieces[-1].style
+            if style == before or (text.isspace() and _plain_on(style) == _plain_on(before)):
+                pieces[-1] = Segment(pieces[-1].text + text, before)
+                continue
+        pieces.append(Segment(text, style, control))
+    return Strip(pieces, strip.cell_length)
+
+
+def _plain_on(style: Style | None) -> object:
+    """The ground of a style that shows nothing on a space; a style that does is equal to no other."""
+    if style is None:
+        return None
+    return object() if style.underline or style.reverse or style.strike else style.bgcolor
 
 
 def changes(before: Sequence[Strip], after: Sequence[Strip]) -> list[Region]:

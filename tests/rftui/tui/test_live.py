@@ -214,7 +214,7 @@ async def test_every_theme_paints(finished: RunDir) -> None:
         seen = []
         for _ in range(3):
             chart = app.screen.query(Chart).first()
-            seen.append((app.theme, chart.get_component_rich_style("chart--line").color))
+            seen.append((app.theme, chart.style_of("line").color))
             await pilot.press("t")
         assert len(set(seen)) == 3
         app.theme = "ansi-dark"
@@ -229,7 +229,7 @@ async def test_help_lists_every_key_of_the_screen(finished: RunDir) -> None:
         assert isinstance(app.screen, HelpScreen)
         text = await shows(pilot, "keys", "esc closes")
         for key in (*LIVE_KEYS, *APP_KEYS):
-            assert key.help in text
+            assert key.help[:50] in text
         await pilot.press("escape")
         assert isinstance(app.screen, LiveScreen)
 
