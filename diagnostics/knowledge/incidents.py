@@ -26,8 +26,9 @@ _CAUGHT = re.compile(
 )
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
 """Lines around a match that belong to it where no traceback tells. A word of recovery counts on it and after it."""
-_PROGRESS_MARKED, _PROGRESS_UNMARKED = 20, 100
-"""Lines of progress after an exception that show that it was survived: where the log says so, and not."""
+_PROGRESS_MARKED, _PROGRESS_UNMARKED, _PROGRESS_NAMED = 20, 100, 2
+"""Lines of progress after an exception that show that it was survived: where the log says so, where it does not,
+and where they are of the very process, which its prefix names."""
 
 WEAK = 30
 """Signatures less specific than this count only where no other tells a cause."""
@@ -113,7 +114,8 @@ class Log:
 
     def outlived(self, hit: Hit) -> bool:
         """The same by progress of the very process alone, for an exception of which nothing is known."""
-        return self.survived(hit) or self.progress_after(hit, same=True) >= _PROGRESS_UNMARKED
+        enough = _PROGRESS_NAMED if hit.line.process else _PROGRESS_UNMARKED
+        return self.survived(hit) or self.progress_after(hit, same=True) >= enough
 
     def progress_after(self, hit: Hit, same: bool) -> int:
         """Lines of progress after a hit, of all processes or of its own."""
