@@ -56,6 +56,11 @@ class RunsGrid(ScrollView, can_focus=True):
         """The run under the cursor."""
         return self.entries[self.cursor].row if self.cursor < len(self.entries) else None
 
+    @property
+    def room(self) -> Size:
+        """What there is beside the scroll bar."""
+        return self.scrollable_content_region.size
+
     def show(self, rows: Sequence[Row], marked: Collection[str], order: Order, now: float) -> None:
         """Show other rows, or the same ones a little later."""
         before = self.row.name if self.row else None
@@ -64,13 +69,13 @@ class RunsGrid(ScrollView, can_focus=True):
         if before in names:
             self.cursor = names.index(before)
         self.cursor = max(0, min(self.cursor, len(names) - 1))
-        self.virtual_size = Size(self.size.width, len(names) + 1)
+        self.virtual_size = Size(0, len(names) + 1)
         self._follow()
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """The names of the columns, then the runs in sight."""
-        width = self.size.width
+        width = self.room.width
         shown = columns.shown(width, self.order)
         if y == 0:
             content, style = columns.heading(shown, width), self.get_visual_style("grid--head")
@@ -90,7 +95,7 @@ class RunsGrid(ScrollView, can_focus=True):
 
     def action_page(self, pages: int) -> None:
         """Move it by the lines in sight."""
-        self._go(self.cursor + pages * max(1, self.size.height - 2))
+        self._go(self.cursor + pages * max(1, self.room.height - 2))
 
     def action_end(self, side: int) -> None:
         """Move it to the first or last run."""
@@ -99,8 +104,8 @@ class RunsGrid(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """A column's name sorts, a run gets the cursor, the run under the cursor opens."""
         if event.y == 0:
-            shown = columns.shown(self.size.width, self.order)
-            column = columns.column_at(event.x, shown, self.size.width)
+            shown = columns.shown(self.room.width, self.order)
+            column = columns.column_at(event.x, shown, self.room.width)
             if column is not None:
                 self.post_message(self.SortedBy(column))
             return
@@ -114,7 +119,7 @@ class RunsGrid(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """The cursor stays in sight."""
-        self.virtual_size = Size(self.size.width, len(self.entries) + 1)
+        self.virtual_size = Size(0, len(self.entries) + 1)
         self._follow()
 
     def _go(self, at: int) -> None:
@@ -128,7 +133,7 @@ class RunsGrid(ScrollView, can_focus=True):
     def _follow(self) -> None:
         """Scroll as little as brings the cursor into sight below the names of the columns."""
         top = self.scroll_offset.y
-        room = max(1, self.size.height - 1)
+        room = max(1, self.room.height - 1)
         wanted = min(self.cursor, max(top, self.cursor - room + 1))
         if wanted != top:
             self.scroll_to(y=wanted, animate=False, force=True, immediate=True)

@@ -16,11 +16,11 @@ _LEAST = 4
 
 
 def legend(comparison: Comparison, width: int) -> Content:
-    """`a name ● running 412`; the first is what the others are held against."""
+    """`a name ● running step 412`; the first is what the others are held against."""
     entries = []
     for place, run in enumerate(comparison.runs):
         parts: list[Any] = [(f"{run.letter} ", f"bold {hue(place)}"), (cut(clean_line(run.name), 28), "bold")]
-        parts += [" ", status_word(run.status), (f" {run.step}", "$quiet")]
+        parts += [" ", status_word(run.status), (f" step {run.step}", "$quiet")]
         if run.behind:
             parts.append((" reading", "$accent"))
         entries.append(Content.assemble(*parts))

@@ -162,11 +162,12 @@ class RunsScreen(RunActions):
 
     @on(Input.Changed, "#filter")
     def refilter(self, event: Input.Changed) -> None:
-        """Filter while it is written; one that is wrong leaves the table as it is, and says so."""
+        """Filter while it is written; one that is wrong filters nothing, and is told."""
         try:
             self._keep, self.query_text = parse(event.value), event.value.strip()
             wrong = ""
         except QueryError as error:
+            self._keep, self.query_text = parse(""), ""
             wrong = str(error)
         self.query_one("#wrong", Static).update(f"✖ {wrong}" if wrong else "")
         self.set_class(bool(wrong), "-wrong")
@@ -188,6 +189,8 @@ class RunsScreen(RunActions):
         row = self.chosen if self.is_mounted else None
         if action in ("open", "mark", "note", "tags"):
             return row is not None
+        if action == "compare":
+            return bool(self.marked)
         if action == "stop":
             return row is not None and row.going
         if action in ("resume", "export", "delete"):

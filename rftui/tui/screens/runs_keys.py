@@ -18,10 +18,12 @@ RUNS_KEYS = (
     Key("o", "sort", "sort", "sort by the next column; a click on a column's name sorts by it"),
     Key("O", "reverse", "reverse", "the other way round", shown="O", footer=False),
     Key("m", "note", "note", "write a note about the run"),
-    Key("number_sign", "tags", "tags", "set the tags of the run, separated by spaces", shown="#"),
+    Key(
+        "number_sign", "tags", "tags", "set the tags of the run, separated by spaces", shown="#", footer=False
+    ),
     Key("K", "stop", "stop", "stop the run: after this step, or at once", shown="K"),
     Key("R", "resume", "resume", "continue a run that has ended; says first what that will do", shown="R"),
-    Key("X", "export", "export", "write a checkpoint as a Hugging Face model folder", shown="X"),
+    Key("X", "export", "export", "write a checkpoint as a Hugging Face folder", shown="X", footer=False),
     Key("D", "delete", "delete", "delete the run's folder, after its name was typed", shown="D"),
     Key("r", "refresh", "refresh", "read the folder of runs again now", footer=False),
     Key(
