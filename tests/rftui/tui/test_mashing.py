@@ -1,0 +1,105 @@
+"""Thousands of keys at random on every screen: nothing crashes, nothing hangs, nothing outside is touched.
+
+Settings are read-only, so no run is started, stopped, deleted or mended; the doctor's checks are made ones.
+A seed that fails is named in the test, and presses the same keys again.
+"""
+
+import asyncio
+import random
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import screen_text
+from scenes import ENDED, RUNS, WATCHED, make_runs, still
+from textual.pilot import Pilot
+
+from rftui.runs.rundir import RunDir
+from rftui.tui.app import RftuiApp
+from rftui.tui.areas import AREAS
+from rftui.tui.settings import Settings
+
+NAMED = (
+    *("up", "down", "left", "right", "enter", "escape", "tab", "shift+tab", "space", "backspace", "delete"),
+    *(
+        "home",
+        "end",
+        "pageup",
+        "pagedown",
+        "shift+left",
+        "shift+right",
+        "ctrl+s",
+        "ctrl+p",
+        "ctrl+u",
+        "ctrl+r",
+    ),
+    *("plus", "minus", "comma", "full_stop", "slash", "question_mark", "colon", "equals_sign"),
+    *("left_square_bracket", "right_square_bracket", "left_curly_bracket", "right_curly_bracket"),
+    *("less_than_sign", "greater_than_sign", "asterisk", "underscore"),
+)
+KEYS = (*NAMED, *NAMED, *string.ascii_letters, *string.digits)
+LEAVES = ("q", "d")
+"""These end the program, which is right; in a field they only type."""
+SIZES = ((80, 24), (120, 40), (200, 60), (30, 8))
+AT_ONCE = 20
+HANGS_S = 30.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Runs at one moment."""
+    still(tmp_path, monkeypatch)
+    make_runs(RUNS)
+    yield RUNS
+
+
+async def mash(seed: int, count: int) -> None:
+    """Press so many keys, on all areas, at changing sizes; fail on a crash or when a key is not taken in time."""
+    dice = random.Random(seed)
+    keys = [key for key in KEYS if key not in LEAVES]
+    run = RunDir(RUNS / dice.choice((ENDED, WATCHED)))
+    app = RftuiApp(RUNS, run, settings=Settings(theme="rft-dark", readonly=True))
+    areas = [area.name for area in AREAS]
+    pressed: list[str] = []
+    async with app.run_test(size=dice.choice(SIZES), notifications=True) as pilot:
+        for burst in range(count // AT_ONCE):
+            if burst % 5 == 0:
+                await _go(pilot, app, areas[burst // 5 % len(areas)])
+                await pilot.resize_terminal(*dice.choice(SIZES))
+            batch = dice.choices(keys, k=AT_ONCE)
+            pressed += batch
+            try:
+                await asyncio.wait_for(pilot.press(*batch), HANGS_S)
+            except TimeoutError:
+                pytest.fail(f"hangs after {pressed[-60:]}:\n{screen_text(app)}")
+            assert app.is_running and app._exception is None, f"seed {seed}: ended after {pressed[-60:]}"
+        await asyncio.wait_for(pilot.pause(), HANGS_S)
+    assert app.return_code in (0, None)
+
+
+async def _go(pilot: Pilot[None], app: RftuiApp, area: str) -> None:
+    """Close what lies over the screen, and go to an area."""
+    while len(app.screen_stack) > 1:
+        await app.pop_screen()
+    await app.open_area(area)
+    await pilot.pause()
+
+
+def _content(runs: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+
+
+async def test_a_thousand_keys(folder: Path) -> None:
+    before = _content(folder)
+    await mash(1, 1000)
+    assert {name: text for name, text in _content(folder).items() if name in before} == before
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {
+        name.split("/")[1] for name in before
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 12))
+async def test_ten_thousand_keys(seed: int, folder: Path) -> None:
+    await mash(seed, 1000)
