@@ -83,7 +83,7 @@ def machine(now: Considered, ground: Ground) -> Content:
     for problem in found.problems:
         lines.append(Content.assemble(("▲ ", "$warning"), clean_line(problem.cause)))
     if now.edits.gpus is not None:
-        what = f"Planned for {now.edits.gpus} in place of this machine; G and nothing goes back."
+        what = f"Planned for {now.edits.gpus}, not for this machine; G and an empty line go back."
         lines += [Content(""), Content.styled(what, "bold $accent")]
     elif found.gpus and now.plan is not None and now.plan.job.place.on_cpu:
         lines.append(
@@ -125,7 +125,7 @@ def details(field: Field | None) -> Content:
     elif field.origin == "planner":
         follows = f"chosen by the planner ({field.without} without it); space pins it"
         lines.append(Content.styled(follows, "$quiet"))
-    if field.reason:
+    if field.reason and field.origin != "user":
         lines.append(Content.assemble(("why: ", "$quiet"), field.reason))
     return Content("\n").join(lines)
 

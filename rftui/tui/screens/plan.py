@@ -97,7 +97,7 @@ class PlanScreen(AreaScreen):
 
     def on_mount(self) -> None:
         """Read the preset, or ask for one."""
-        self.query_one(Editor).close()
+        self.query_one(Editor).display = False
         self.query_one("#filter").display = False
         self.query_one("#findings").border_title = "findings"
         self._show_pane("form")
@@ -370,16 +370,19 @@ class PlanScreen(AreaScreen):
     @on(Input.Submitted, "#editor")
     def keep(self) -> None:
         """Keep what was typed."""
-        self._before_edit = None
-        self.query_one(Editor).close()
         self.query_one(Form).focus()
+
+    @on(Editor.Closed)
+    def closed(self) -> None:
+        """The focus has left the editor: what was typed stays."""
+        self._before_edit = None
 
     @on(Editor.Left)
     def leave(self) -> None:
         """As it was before."""
         if self._before_edit is not None:
-            before, self._before_edit = self._before_edit, None
-            self._change(before)
+            self._change(self._before_edit)
+            self._before_edit = None
         self.keep()
 
     def action_cycle(self, by: int) -> None:
@@ -489,7 +492,8 @@ class PlanScreen(AreaScreen):
 
     def action_presets(self) -> None:
         """Choose a preset; without any, all is at its defaults."""
-        self.app.push_screen(PresetsScreen(), self._open)
+        without = "all parameters at their defaults" if self.ground is None else "stay with this one"
+        self.app.push_screen(PresetsScreen(without), self._open)
 
     async def _open(self, preset: str | None) -> None:
         if preset is not None:
@@ -573,7 +577,7 @@ class PlanScreen(AreaScreen):
         if self.context.settings.readonly:
             why = "nothing is launched: readonly is set in the settings"
         elif self.edits.gpus is not None:
-            why = f"this plan is for {self.edits.gpus}: G and nothing plans for this machine"
+            why = f"this plan is for {self.edits.gpus}: G and an empty line plan for this machine"
         elif self.now.errors:
             why = f"not launched: {self.now.errors} error{'s' * (self.now.errors != 1)}; n goes to them"
         if why:

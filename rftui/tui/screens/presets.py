@@ -36,12 +36,17 @@ class PresetsScreen(ModalScreen[str | None]):
     CSS_PATH = "ask.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "cancel")]
 
+    def __init__(self, without: str) -> None:
+        """`without`: what happens when none is chosen."""
+        super().__init__()
+        self.without = without
+
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static("Plan which preset?", id="question")
             yield OptionList(id="presets")
             yield Input(placeholder="or a YAML file", id="file")
-            yield Static("esc: start from the defaults of all parameters", id="hint")
+            yield Static(f"esc: {self.without}", id="hint")
 
     def on_mount(self) -> None:
         """Look for them."""

@@ -14,6 +14,9 @@ class Editor(Input):
     class Left(Message):
         """The value is to stay as it was."""
 
+    class Closed(Message):
+        """It is done, and gone."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "as it was", show=False),
         Binding("up", "cycle(-1)", "previous value", show=False),
@@ -35,9 +38,10 @@ class Editor(Input):
         self.display = True
         self.focus()
 
-    def close(self) -> None:
-        """Go away."""
+    def on_blur(self) -> None:
+        """Go away when the focus does."""
         self.display = False
+        self.post_message(self.Closed())
 
     def action_leave(self) -> None:
         """Give the edit up."""

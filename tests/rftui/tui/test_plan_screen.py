@@ -101,7 +101,7 @@ async def test_a_value_is_validated_while_it_is_typed_and_memory_follows(app: Rf
         editor = screen.query_one(Editor)
         assert editor.has_focus and editor.value == "256"
         await type_over(pilot, "100")
-        await shows(pilot, "✖ train_batch_size", "no whole number of optimizer steps", "● 1 changed")
+        await shows(pilot, "✖ train_batch_size", "are no whole number", "● 1 changed")
         await type_over(pilot, "many")
         await shows(pilot, "must be a whole number ≥ 1", "✖ 1 error", "before the error")
         await type_over(pilot, "128")
@@ -123,6 +123,21 @@ async def test_escape_leaves_a_value_as_it_was(app: RftuiApp) -> None:
         await settled(pilot)
         assert screen.edits is not None and screen.edits.values == {}
         await shows(pilot, "○ train_batch_size           256")
+
+
+async def test_the_editor_goes_when_the_focus_does_and_keeps_the_value(app: RftuiApp) -> None:
+    async with app.run_test(notifications=True, size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await at(pilot, TBS)
+        await pilot.press("enter")
+        await type_over(pilot, "128")
+        await pilot.press("tab")
+        await settled(pilot)
+        assert screen.pane == "memory" and not screen.query_one(Editor).display
+        await pilot.press("escape", "enter")
+        assert screen.query_one(Editor).value == "128"
+        await pilot.press("escape")
+        assert screen.edits is not None and screen.edits.values == {TBS: 128}
 
 
 async def test_letters_in_the_editor_are_text(app: RftuiApp) -> None:
