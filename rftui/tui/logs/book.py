@@ -42,7 +42,8 @@ class LogBook:
         self._place = Place(())
         self._row = 0
         """Of the screen, where the line at the place stands."""
-        self._held = 0
+        self._held: int | None = None
+        """Lines there were when it stopped following."""
         self._search: Search | None = None
         self._going: tuple[LogFile, int] | None = None
         self._refold = False
@@ -53,19 +54,28 @@ class LogBook:
     def look(self) -> bool:
         """Notice files that came, grew, were cut or are gone; whether anything did."""
         listed = time.monotonic() - self._listed >= LIST_EVERY_S and self._list()
-        grown = []
-        for file in self._files.values():
+        grown, at = False, self._at()
+        for file in list(self._files.values()):
             generation = file.generation
-            if file.look():
-                grown.append(file)
-                if file.generation > max(generation, 1):
-                    self.note = f"{file.path.name} was cut or replaced: it is read from its start"
+            grown = file.look() or grown
+            if file.generation > max(generation, 1):
+                self.note = f"{file.path.name} was cut, replaced or removed"
+                listed = self._list() or listed
+                at = self._moved(at) if at and at[0] is file else at
         if listed or [lane.file for lane in self.walk.lanes] != self._chosen():
-            self._relane()
+            self._relane(at)
         elif grown:
             for lane in self.walk.lanes:
                 lane.grow()
-        return listed or bool(grown)
+        return listed or grown
+
+    def _moved(self, at: tuple[LogFile, int]) -> tuple[LogFile, int]:
+        """Where a line is after its log was cut: in the older part, if it was kept."""
+        older = self._files.get(at[0].path.with_name(f"{at[0].path.name}.1"))
+        if older is None:
+            return at
+        older.look()
+        return (older, at[1]) if older.size > at[1] else at
 
     def _list(self) -> bool:
         self._listed = time.monotonic()
@@ -83,15 +93,21 @@ class LogBook:
     def _chosen(self) -> list[LogFile]:
         return [f for f in self._files.values() if f.size and self.writer in (None, f.writer)]
 
-    def _relane(self) -> None:
+    def _at(self) -> tuple[LogFile, int] | None:
+        """The line under the cursor, by its file."""
+        line = None if self.following else self._line()
+        return (self.walk.lanes[line.lane].file, line.start) if line else None
+
+    def _relane(self, at: tuple[LogFile, int] | None) -> None:
         """Other files or another filter: the view stays at its line, or at its time."""
-        line = self._line()
-        at = (self.walk.lanes[line.lane].file, line.start) if line else None
-        self.walk = Walk([Lane(file, self.filter) for file in self._chosen()])
+        same = {lane.file: lane for lane in self.walk.lanes if lane.wanted == self.filter}
+        self.walk = Walk([same.get(file) or Lane(file, self.filter) for file in self._chosen()])
+        for lane in self.walk.lanes:
+            lane.grow()
         self._blocks.kept = max(48, 3 * len(self.walk.lanes))
         self._fold()
         self._place = self.walk.end
-        if at is not None and not self.following:
+        if at is not None:
             files = [lane.file for lane in self.walk.lanes]
             if at[0] in files:
                 self._place = self.walk.at_line(Line(files.index(at[0]), at[1]))
@@ -157,9 +173,8 @@ class LogBook:
 
     def begin(self) -> None:
         """The first line."""
-        self.following = False
+        self._hold()
         self._place, self._row = self.walk.begin, 0
-        self._held = self._lines()
 
     def follow(self) -> None:
         """The last line, and those that come."""
@@ -197,7 +212,7 @@ class LogBook:
             self.following = False
             self._place = self.walk.backward(self.walk.end, 1)[1]
             self._row = self.height - 1
-            self._held = self._lines()
+            self._held = None if self._behind() else self._lines()
 
     def _line(self) -> Line | None:
         """The line under the cursor."""
@@ -215,8 +230,8 @@ class LogBook:
 
     def choose(self, writer: str | None) -> None:
         """The lines of one writer, or of all."""
-        self.writer = writer
-        self._relane()
+        at, self.writer = self._at(), writer
+        self._relane(at)
 
     def choose_next(self, further: int) -> None:
         """The next writer; past the last one all of them."""
@@ -226,8 +241,8 @@ class LogBook:
 
     def filter_by(self, wanted: Filter) -> None:
         """Show only lines that pass."""
-        self.filter = wanted
-        self._relane()
+        at, self.filter = self._at(), wanted
+        self._relane(at)
 
     def toggle_collapse(self) -> None:
         """The same traceback of several ranks as one, or each."""
@@ -364,6 +379,9 @@ class LogBook:
     def _lines(self) -> int:
         return sum(self._indexes[lane.file.path].lines for lane in self.walk.lanes)
 
+    def _behind(self) -> int:
+        return sum(self._indexes[lane.file.path].behind for lane in self.walk.lanes)
+
     # --- showing ---------------------------------------------------------------------------------------
 
     def page(self) -> Page:
@@ -371,7 +389,7 @@ class LogBook:
         lines, cursor, top, bottom = self._in_sight()
         lanes = self.walk.lanes
         size = sum(lane.file.size for lane in lanes)
-        behind = sum(self._indexes[lane.file.path].behind for lane in lanes)
+        behind = self._behind()
         blocks = sum(len(lane.counts) for lane in lanes)
         unknown = 0 if self.filter.open else sum(lane.counts.count(UNKNOWN) for lane in lanes)
         search = self._search
@@ -381,7 +399,7 @@ class LogBook:
             rows=tuple(self._shown(line) for line in lines),
             cursor=cursor,
             following=self.following,
-            news=0 if self.following else max(0, total - self._held),
+            news=0 if self.following or self._held is None else max(0, total - self._held),
             top=top,
             bottom=bottom,
             writers=self.writers,

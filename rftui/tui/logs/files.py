@@ -14,24 +14,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rftui.tui.logs.stamps import first_time, naive, times_of
+from rftui.tui.logs.stamps import first_time, goes_on, naive, time_of
 
 BLOCK = 1 << 16
 SHOWN = 1 << 14
 """Bytes of a line that are ever shown."""
 _HEAD = 64
 _NEAR = 4096
+_STAMPED = 200
+"""Bytes of a line that may tell its time."""
+_INHERITED = 16
+_CONTINUED = 200
+"""Lines back of which one may tell the time of a line without; more where it goes on with the one before."""
 _MARKS = 4096
 _NEWLINE = re.compile(b"\n")
 
 
 @dataclass(slots=True)
 class Block:
-    """`starts`: offsets in the file of the lines that begin here. `times`: seconds, NaN where unknown."""
+    """`starts`: offsets in the file of the lines that begin here."""
 
     data: bytes
     starts: "array[int]"
-    times: "array[float] | None" = None
 
 
 class Blocks:
@@ -53,7 +57,7 @@ class Blocks:
         return block
 
 
-@dataclass
+@dataclass(eq=False)
 class LogFile:
     """`writer` is who wrote it: `r3`, `launcher`. `born`: naive time of its first line, as far as known."""
 
@@ -141,16 +145,15 @@ class LogFile:
         return self.read(start, most).partition(b"\n")[0]
 
     def time_at(self, start: int) -> float:
-        """Naive seconds of the line that begins there: told by it, or guessed from how the file grew."""
-        number = start // BLOCK
-        block = self.block(number)
-        if block.times is None:
-            block.times = times_of(
-                block.data, number * BLOCK, block.starts, self._written, self._time_before(number)
-            )
-        at = bisect_left(block.starts, start)
-        told = block.times[at] if at < len(block.times) else float("nan")
-        return told if told == told else self._guess(start)
+        """Naive seconds of the line that begins there: told by it or by lines before, else guessed."""
+        line = self._head_of(start)
+        told = time_of(line, self._written)
+        at: int | None = start
+        for _ in range(_CONTINUED if goes_on(line) else _INHERITED):
+            if told is not None or (at := self.previous_start(at or 0)) is None:
+                break
+            told = time_of(self._head_of(at), self._written)
+        return told if told is not None else self._guess(start)
 
     def told_after(self, offset: int) -> tuple[int, float] | None:
         """The next line that tells a time, if it is near: where it begins, and the time."""
@@ -160,13 +163,21 @@ class LogFile:
         return (offset + found[0], found[1]) if found else None
 
     def tells_time(self) -> bool:
-        """Whether lines at its end have a time of their own."""
-        if not self.size:
-            return True
-        start = self.line_start(self.size - 1)
-        self.time_at(start)
-        times = self.block(start // BLOCK).times or ()
-        return any(told == told for told in times)
+        """Whether one of its last lines has a time of its own."""
+        at = self.previous_start(self.size)
+        for _ in range(_INHERITED):
+            if at is None:
+                break
+            if time_of(self._head_of(at), self._written) is not None:
+                return True
+            at = self.previous_start(at)
+        return not self.size
+
+    def _head_of(self, start: int) -> bytes:
+        inside = start % BLOCK
+        data = self.block(start // BLOCK).data
+        end = data.find(b"\n", inside, inside + _STAMPED)
+        return data[inside : end if end >= 0 else inside + _STAMPED]
 
     def _read_block(self, number: int) -> Block:
         base = number * BLOCK
@@ -186,14 +197,6 @@ class LogFile:
             if at:
                 return starts[at - 1]
         return 0
-
-    def _time_before(self, number: int) -> float:
-        """The last time that is told in the block before."""
-        if not number:
-            return float("nan")
-        before = self.block(number - 1)
-        times = times_of(before.data, (number - 1) * BLOCK, before.starts, self._written, float("nan"))
-        return next((told for told in reversed(times) if told == told), float("nan"))
 
     def _guess(self, offset: int) -> float:
         marks = self._marks

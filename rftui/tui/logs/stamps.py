@@ -3,9 +3,6 @@
 import calendar
 import re
 import time
-from array import array
-from bisect import bisect_right
-from collections.abc import Sequence
 from typing import Literal
 
 Level = Literal["error", "warning", "info"]
@@ -22,6 +19,8 @@ _STAMP = re.compile(
     re.MULTILINE,
 )
 _MONTHS = {name.encode(): number for number, name in enumerate(calendar.month_abbr) if name}
+
+_RANK = re.compile(rb"\[(?:rank|default|Rank )?\d+\]: ?|\d{1,4}: ")
 
 _HEAD = 400
 """Bytes of a line that tell its level."""
@@ -70,30 +69,16 @@ def level_of(line: bytes) -> Level:
     return "warning" if any(sign in head for sign in _DOUBTFUL) else "info"
 
 
-def times_of(data: bytes, base: int, starts: Sequence[int], written: float, latest: float) -> "array[float]":
-    """Seconds per line of a block that begins at `base`; NaN where a line tells no time.
+def time_of(line: bytes, written: float) -> float | None:
+    """The naive time that a line tells; `written`, when its file was, dates clocks that have no date."""
+    found = _STAMP.match(line)
+    return _seconds(found, written) if found else None
 
-    `written`: naive time of the last change of the file, which dates clocks that have no date. `latest`: time
-    of the line before the block (NaN: none). Indented lines belong to the line before, and so do all lines
-    without a time in a block where every fourth line has one.
-    """
-    own: dict[int, float] = {}
-    for found in _STAMP.finditer(data):
-        seconds = _seconds(found, written)
-        if seconds is not None:
-            own[bisect_right(starts, base + found.start()) - 1] = seconds
-    inherit = len(own) * 4 >= len(starts)
-    times: array[float] = array("d")
-    for number, start in enumerate(starts):
-        given = own.get(number)
-        if given is not None:
-            latest = given
-            times.append(given)
-        elif inherit or data[start - base : start - base + 1] in b" \t\r\n":
-            times.append(latest)
-        else:
-            times.append(float("nan"))
-    return times
+
+def goes_on(line: bytes) -> bool:
+    """Whether a line belongs to the one before: it is indented, or empty."""
+    found = _RANK.match(line)
+    return line[found.end() if found else 0 :][:1] in (b"", b" ", b"\t", b"\r")
 
 
 def first_time(data: bytes, at: int, written: float) -> tuple[int, float] | None:

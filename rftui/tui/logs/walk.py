@@ -14,8 +14,8 @@ from rftui.tui.logs.query import LEVELS, Filter
 
 _OVERHANG = 1 << 14
 UNKNOWN = -1
-AT_ONCE = 48
-"""Blocks of a file that one step may look through for a line that passes the filter."""
+AT_ONCE = 64
+"""Blocks of all files that one step may look through for lines that pass the filter."""
 
 
 class Span(NamedTuple):
@@ -37,8 +37,7 @@ class Lane:
         """Lines that are folded away, in order."""
         self.counts: array[int] = array("i")
         """Per block how many lines pass the filter; UNKNOWN: nobody has looked."""
-        self.cut_short = False
-        """The last look ended before it found anything: there may be lines further on."""
+        self.at_once = AT_ONCE
         self._generation = file.generation
         self._size = 0
         self._passing: dict[int, array[int]] = {}
@@ -92,14 +91,12 @@ class Lane:
 
     def after(self, offset: int) -> int | None:
         """The first line to be seen that begins at `offset` or later."""
-        self.cut_short = False
         looked = 0
         for number in range(offset // BLOCK, self.file.blocks):
             if self.counts[number] == 0:
                 continue
             looked += self.counts[number] == UNKNOWN
-            if looked > AT_ONCE and not self.wanted.open:
-                self.cut_short = True
+            if looked > self.at_once and not self.wanted.open:
                 return None
             starts = self.passing(number)
             at = bisect_left(starts, offset)
@@ -112,14 +109,12 @@ class Lane:
 
     def before(self, offset: int) -> int | None:
         """The last line to be seen that begins before `offset`."""
-        self.cut_short = False
         looked = 0
         for number in range(min(max(0, offset - 1) // BLOCK, self.file.blocks - 1), -1, -1):
             if self.counts[number] == 0:
                 continue
             looked += self.counts[number] == UNKNOWN
-            if looked > AT_ONCE and not self.wanted.open:
-                self.cut_short = True
+            if looked > self.at_once and not self.wanted.open:
                 return None
             starts = self.passing(number)
             at = bisect_left(starts, offset) - 1
@@ -189,6 +184,8 @@ class Walk:
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
         self.lanes = lanes
+        for lane in lanes:
+            lane.at_once = max(2, AT_ONCE // len(lanes))
 
     @property
     def end(self) -> Place:
@@ -264,11 +261,6 @@ class Walk:
         """How far down a place is, in bytes, from 0 to 1."""
         total = sum(lane.file.size for lane in self.lanes)
         return sum(place.offsets) / total if total else 0.0
-
-    @property
-    def cut_short(self) -> bool:
-        """Whether the last step ended before it had looked everywhere."""
-        return any(lane.cut_short for lane in self.lanes)
 
     def _at_time(self, lane: int, time: float, *, after: bool) -> int:
         """The first line of that time or later (`after`: later), lines being in the order of time."""
