@@ -136,7 +136,7 @@ class StartFollower:
             ("run directory", info.created, str(self.run.path)),
             ("supervisor", supervised, f"pid {info.supervisor_pid}" if supervised else ""),
             ("ranks started", seen.started, f"{min(logs, ranks)}/{ranks}"),
-            ("process group", joined[-1] if len(joined) >= ranks else None, f"{len(joined)}/{ranks} ranks"),
+            ("process group", joined[-1] if len(joined) >= ranks else None, _joined(len(joined), ranks)),
             ("weights loaded", seen.loaded or seen.engine, seen.doing),
             ("rollout engine", seen.engine, ""),
             ("first rollout", seen.rollout, "sampling" if seen.rollout_began else ""),
@@ -173,6 +173,11 @@ class StartFollower:
                 seen.rollout_began = seen.rollout_began or event.t
             else:
                 seen.rollout = seen.rollout or event.t
+
+
+def _joined(joined: int, ranks: int) -> str:
+    words = f"{joined}/{ranks} ranks"
+    return words if joined else f"{words}; torch is imported first"
 
 
 def checklist(starting: Starting, width: int) -> Content:

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
-from textual.events import DescendantFocus
+from textual.events import Click, DescendantFocus
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Button, Footer, Input, OptionList, Static
@@ -246,13 +246,27 @@ class PlanScreen(AreaScreen):
         options.border_title = f"findings · {len(ordered)}" if ordered else "findings"
         self._show_panes()
 
+    def _tabs(self) -> dict[str, str]:
+        """What stands in the bar, by pane."""
+        count = f" {len(self._listed)}" if self._listed else ""
+        return {name: f" {name}{count if name == 'findings' else ''} " for name in PANES}
+
     def _show_panes(self) -> None:
-        parts = []
-        for name in PANES:
-            count = f" {len(self._listed)}" if name == "findings" and self._listed else ""
-            style = "bold reverse $primary" if name == self.pane else "$quiet"
-            parts.append(Content.styled(f" {name}{count} ", style))
-        self.query_one("#panes", Static).update(Content(" ").join(parts))
+        tabs = [
+            Content.styled(text, "bold reverse $primary" if name == self.pane else "$quiet")
+            for name, text in self._tabs().items()
+        ]
+        self.query_one("#panes", Static).update(Content(" ").join(tabs))
+
+    @on(Click, "#panes")
+    def choose_pane(self, event: Click) -> None:
+        """The tab under the mouse."""
+        end = 0
+        for name, text in self._tabs().items():
+            end += len(text) + 1
+            if event.x < end:
+                self._go_to_pane(name)
+                return
 
     def _show_pane(self, name: str) -> None:
         """Make a pane the one in sight where there is room for one only."""
@@ -495,9 +509,9 @@ class PlanScreen(AreaScreen):
         without = "all parameters at their defaults" if self.ground is None else "stay with this one"
         self.app.push_screen(PresetsScreen(without), self._open)
 
-    async def _open(self, preset: str | None) -> None:
-        if preset is not None:
-            await self.rft.open_plan(preset)
+    def _open(self, preset: str | None) -> None:
+        if preset is not None:  # by the program: this screen cannot wait for its own end
+            self.app.call_later(self.rft.open_plan, preset)
         elif self.ground is None:
             self.look()
 
@@ -585,14 +599,14 @@ class PlanScreen(AreaScreen):
         else:
             self.app.push_screen(LaunchScreen(self.edits, self.ground), self._launched)
 
-    async def _launched(self, outcome: Outcome | None) -> None:
+    def _launched(self, outcome: Outcome | None) -> None:
         if outcome is None:
             return
         if outcome.fix and self.edits is not None:
             self._change(self.edits.with_values(outcome.fix))
             self._go_to_field(next(iter(outcome.fix)))
         if outcome.run is not None:
-            await self.rft.open_run(outcome.run, outcome.area)
+            self.app.call_later(self.rft.open_run, outcome.run, outcome.area)
 
 
 def _no_file(line: str) -> str:

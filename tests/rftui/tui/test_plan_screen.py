@@ -329,6 +329,8 @@ async def test_what_would_run_is_written_and_kept_as_a_preset(app: RftuiApp, tmp
         await until(pilot, lambda: app.context.preset == "my-quickstart")
         await settled(pilot)
         await shows(pilot, "plan my-quickstart")
+        await pilot.press("down")
+        assert screen_of(pilot).query_one(Form).cursor == "model.critic_pretrain"
 
 
 async def test_without_a_preset_one_is_asked_for_and_escape_shows_defaults(app: RftuiApp) -> None:
@@ -418,3 +420,5 @@ async def test_the_mouse_chooses_and_opens(app: RftuiApp) -> None:
         assert form.cursor == "data.prompt_data"
         await pilot.click("#form", offset=(4, row))
         assert screen.query_one(Editor).has_focus
+        await pilot.click("#panes", offset=(9, 0))
+        assert screen.pane == "memory"
