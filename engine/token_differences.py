@@ -33,6 +33,6 @@ def token_differences(
         piece = stream.step(backend, id)
         if piece:
             characters.append(len(piece))
-            kept.append(round(held, 3) if isfinite(held) else None)
+            kept.append(round(held, 3) + 0.0 if isfinite(held) else None)  # + 0.0: no -0.0
             text, held = text + piece, 0.0
     return {"characters": characters, "logprob_diff": kept} if response.startswith(text) else None

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+LIMIT = 2000
+"""Samples in one list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

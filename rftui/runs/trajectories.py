@@ -25,11 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from engine.findings import Finding, FindingsError
 from engine.trajectories import TRAJECTORIES
-from rftui.runs.samples import Group, Sample, StepSummary, Texts
+from rftui.runs.samples import LIMIT, Group, Sample, StepSummary, Texts
 from rftui.runs.trajectory_query import OPERATORS, Query
 
-LIMIT = 2000
-"""Samples in one list."""
 WINDOW_ROWS = 20_000
 """About how many samples one statement of a search looks at."""
 _OTHERS = 200

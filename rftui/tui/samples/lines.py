@@ -30,7 +30,7 @@ MARKS_OFF = Content.styled("tokens are not marked: m marks them", "$quiet")
 
 _STEP: Column[Sample] = Column("step", 6, lambda each, width: (str(each.step), "$quiet"), right=True)
 _COLUMNS: tuple[Column[Sample], ...] = (
-    Column("sample", 7, lambda each, width: each.name, right=True),
+    Column("sample", 9, lambda each, width: each.name, right=True),
     Column("reward", 6, lambda each, width: (value(each.reward), "bold"), right=True),
     Column("adv", 6, lambda each, width: value(each.advantage, sign=True), rank=2, right=True),
     Column("tok", 5, lambda each, width: str(each.tokens), rank=1, right=True),
@@ -44,10 +44,10 @@ def _columns(found: bool) -> Sequence[Column[Sample]]:
     return (_STEP, *_COLUMNS) if found else _COLUMNS
 
 
-def heading(width: int, found: bool, order: str) -> Content:
-    """The names of the columns, and the order where there is room for it."""
+def heading(width: int, found: bool, note: str) -> Content:
+    """The names of the columns, and in which order samples stand where there is room for it."""
     names = table(_columns(found), [], width)[0]
-    return joined([names.rstrip(), Content.styled(f"▾ {order}", "$accent")], width)
+    return joined([names.rstrip(), Content.styled(f"▾ {note}", "$accent")], width)
 
 
 def sample_line(each: Sample, width: int, found: bool) -> Content:
@@ -138,11 +138,13 @@ def status(where: Where, width: int) -> Content:
 
 
 def diff_title(sample: Sample, other: Sample, nth: int, of: int, *, changed: bool) -> str:
-    """`changes from step 12 17.3 (0.000) to step 40 17.3 (1.000) · 1 of 7`."""
-    earlier, later = (other, sample) if other.step <= sample.step else (sample, other)
-    ends = (f"step {each.step} {each.name} ({value(each.reward)})" for each in (earlier, later))
-    what = "changes" if changed else "no change"
-    return f"{what} from {' to '.join(ends)} · {nth % of + 1} of {of}"
+    """`step 12 → 40, reward 0.000 → 1.000 · 1 of 7`; within a step the samples are named."""
+    before, after = (other, sample) if other.step <= sample.step else (sample, other)
+    ends = f"step {before.step} → {after.step}"
+    if before.step == after.step:
+        ends = f"sample {before.name} → {after.name}"
+    same = "" if changed else ", no change"
+    return f"{ends}, reward {value(before.reward)} → {value(after.reward)}{same} · {nth % of + 1} of {of}"
 
 
 def diff_legend() -> Content:

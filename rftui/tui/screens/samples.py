@@ -12,7 +12,7 @@ from textual.widgets import Footer, Input, Static
 
 from engine.findings import Finding
 from rftui.runs import trajectory_query
-from rftui.runs.samples import Sample, StepSummary, Texts
+from rftui.runs.samples import LIMIT, Sample, StepSummary, Texts
 from rftui.runs.trajectory_query import Query
 from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
@@ -58,6 +58,8 @@ class SamplesScreen(SamplesReading):
         self._nth: int | None = None
         """Which other sample of the same prompt this one is compared with; None: with none."""
         self._worst = -1
+        self._asked: Sample | None = None
+        """Whose texts are shown, or read."""
         self._shown: tuple[int, int] | None = None
 
     def compose(self) -> ComposeResult:
@@ -122,7 +124,7 @@ class SamplesScreen(SamplesReading):
         """Show what was found so far."""
         if message.query != self.query_now:
             return
-        full = len(message.samples) >= 2000
+        full = len(message.samples) >= LIMIT
         self.searched = "" if message.done and not full else f", down to step {message.down_to}"
         if not message.done:
             self.searched += ", searching on"
@@ -161,7 +163,7 @@ class SamplesScreen(SamplesReading):
     @on(said.Failed)
     def failed(self, message: said.Failed) -> None:
         """Say why nothing is read; what is shown stays."""
-        self.problem, self._shown = message.finding, None
+        self.problem, self._shown, self._asked = message.finding, None, None
         if not self.samples:
             fixes = "".join(f"\n→ {fix.text}" for fix in message.finding.fixes)
             self._show_message(Content(shading.printable(message.finding.cause + fixes)))
@@ -183,10 +185,13 @@ class SamplesScreen(SamplesReading):
         self._worst = -1
         self._show_list(ids.index(before.id) if before and before.id in ids else 0)
         self._show_message(None)
-        if self.sample != before or self.texts is None:
-            self._read()
+        self._read()
 
     def _read(self) -> None:
+        """The texts of the sample under the cursor, unless they are shown."""
+        if self.sample == self._asked and self.sample is not None:
+            return
+        self._asked = self.sample
         self.texts = self.compared = None
         if self.sample is None:
             self._show_sample()
@@ -205,9 +210,13 @@ class SamplesScreen(SamplesReading):
         self._show_status()
 
     def _show_heading(self) -> None:
-        found, order = self.query_now is not None, ORDERS[self.order].words
-        self.query_one("#heading", Fitted).show(lambda width: lines.heading(width, found, order))
-        self.query_one("#list").border_subtitle = order
+        found, note = self.query_now is not None, ORDERS[self.order].words
+        if self._worst >= 0:
+            note += f", worst group {self._worst + 1} of {len(worst_groups(self.samples))}"
+        if len(self.found) >= LIMIT:
+            note += f", first {LIMIT}"
+        self.query_one("#heading", Fitted).show(lambda width: lines.heading(width, found, note))
+        self.query_one("#list").border_subtitle = note
 
     def _show_steps(self) -> None:
         def line(at: int, width: int) -> Content:
@@ -310,13 +319,11 @@ class SamplesScreen(SamplesReading):
 
     def action_sort(self) -> None:
         """The next order."""
+        self._worst = -1
         self.order = (self.order + 1) % len(ORDERS)
         self.samples = arranged(self.found, ORDERS[self.order])
-        before = self.sample
         self._show_list(0)
-        if self.sample != before or self.texts is None:
-            self._read()
-        self.notify(ORDERS[self.order].words, timeout=2)
+        self._read()
 
     def action_worst(self) -> None:
         """The group with the lowest mean reward, then the next one."""
@@ -328,13 +335,8 @@ class SamplesScreen(SamplesReading):
         at = next(
             i for i, each in enumerate(self.samples) if (each.step, each.prompt_index) == (step, prompt)
         )
-        group = self.samples[at].group
-        self.query_one("#samples", RowList).move_to(at)
-        self.notify(
-            f"prompt {prompt} of step {step}: mean reward {lines.value(group.mean)}, "
-            f"{self._worst + 1} of {len(groups)} groups, worst first",
-            timeout=4,
-        )
+        self.query_one("#samples", RowList).move_to(at, self.samples[at].group.count)
+        self._show_heading()
 
     # --- searching -------------------------------------------------------------------------------------
 
@@ -347,6 +349,8 @@ class SamplesScreen(SamplesReading):
     @on(Input.Changed, "#query")
     def typed(self, event: Input.Changed) -> None:
         """Say at once what is wrong with it."""
+        if not event.input.display:
+            return
         try:
             wrong = trajectory_query.described(trajectory_query.parse(event.value))
             sign = "→ " if wrong else ""

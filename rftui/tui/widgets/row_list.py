@@ -68,14 +68,14 @@ class RowList(ScrollView, can_focus=True):
         first = self.scroll_offset.y
         return range(first, min(self.count, first + self.size.height))
 
-    def move_to(self, at: int) -> None:
-        """Put the cursor on a row, as the user does."""
+    def move_to(self, at: int, rows: int = 1) -> None:
+        """Put the cursor on a row, as the user does, with so many rows from there on in sight."""
         at = max(0, min(at, self.count - 1))
         if self.count and at != self.cursor:
             self.cursor = at
-            self._into_sight()
-            self.refresh()
             self.post_message(self.Moved(self))
+        self._into_sight(rows)
+        self.refresh()
 
     def action_move(self, rows: int) -> None:
         """Some rows on, or back."""
@@ -118,6 +118,7 @@ class RowList(ScrollView, can_focus=True):
         line = Visual.to_strips(self, self._painter(at, width), width, 1, style)[0]
         return line.adjust_cell_length(width, style.rich_style)
 
-    def _into_sight(self) -> None:
-        region = Region(0, self.cursor, max(1, self.size.width), 1)
+    def _into_sight(self, rows: int = 1) -> None:
+        rows = max(1, min(rows, self.count - self.cursor, self.size.height))
+        region = Region(0, self.cursor, max(1, self.size.width), rows)
         self.scroll_to_region(region, animate=False, force=True)
