@@ -158,6 +158,11 @@ def _remark(row: Row) -> str:
     return row.notes.text or row.summary.problem or (row.detail.cause if row.detail else "")
 
 
+def told(entry: Entry) -> tuple[object, ...]:
+    """All that a line is painted from: where it is the same, so is the line."""
+    return entry.row, entry.marked, duration(entry.row.age(entry.now)), _took(entry, 0)
+
+
 def marks(rows: Sequence[Row], marked: Collection[str], now: float) -> list[Entry]:
     """Rows as they are painted."""
     return [Entry(row, row.name in marked, now) for row in rows]

@@ -28,7 +28,9 @@ def ways(run: RunDir) -> list[Way]:
     """The ways there are, the plain one first; raises FindingsError where the run cannot be read."""
     info = run.read_info()
     steps = checkpoints(run)
-    start = f"from the checkpoint of step {max(steps)}" if steps else "from the start, as it has no checkpoint"
+    start = (
+        f"from the checkpoint of step {max(steps)}" if steps else "from the start, as it has no checkpoint"
+    )
     if info.status == "finished":
         more = 2 * max(info.steps, 1)
         words = f"It has finished its {info.steps} steps. Train on to step {more}, {start}"

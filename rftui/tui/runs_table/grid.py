@@ -50,6 +50,8 @@ class RunsGrid(ScrollView, can_focus=True):
         self.entries: Sequence[Entry] = ()
         self.order = Order()
         self.cursor = 0
+        self._strips: dict[tuple[int, bool], tuple[object, Strip]] = {}
+        """Lines painted already, and what of: by the run's place, and whether the cursor stands on it."""
 
     @property
     def row(self) -> Row | None:
@@ -63,6 +65,8 @@ class RunsGrid(ScrollView, can_focus=True):
 
     def show(self, rows: Sequence[Row], marked: Collection[str], order: Order, now: float) -> None:
         """Show other rows, or the same ones a little later."""
+        if order != self.order:
+            self._strips = {}
         before = self.row.name if self.row else None
         self.entries, self.order = columns.marks(rows, marked, now), order
         names = [entry.row.name for entry in self.entries]
@@ -75,16 +79,24 @@ class RunsGrid(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """The names of the columns, then the runs in sight."""
+        at = -1 if y == 0 else self.scroll_offset.y + y - 1
+        if at >= len(self.entries):
+            return Strip.blank(self.room.width, self.rich_style)
+        chosen = at == self.cursor and self.has_focus
+        shown = columns.told(self.entries[at]) if at >= 0 else None
+        before = self._strips.get((at, chosen))
+        if before is None or before[0] != shown:
+            before = self._strips[at, chosen] = (shown, self._painted(at, chosen))
+        return before[1]
+
+    def _painted(self, at: int, chosen: bool) -> Strip:
+        """The line of a run; −1: the names of the columns."""
         width = self.room.width
         shown = columns.shown(width, self.order)
-        if y == 0:
+        if at < 0:
             content, style = columns.heading(shown, width), self.get_visual_style("grid--head")
         else:
-            at = self.scroll_offset.y + y - 1
-            if at >= len(self.entries):
-                return Strip.blank(width, self.rich_style)
             content = columns.line(self.entries[at], shown, width)
-            chosen = at == self.cursor and self.has_focus
             style = self.get_visual_style("grid--cursor") if chosen else self.visual_style
         strips = Visual.to_strips(self, content, width, 1, style)
         return strips[0].adjust_cell_length(width, style.rich_style) if strips else Strip.blank(width)
@@ -118,16 +130,18 @@ class RunsGrid(ScrollView, can_focus=True):
             self._go(at)
 
     def on_resize(self) -> None:
-        """The cursor stays in sight."""
+        """Lines have another width, and the cursor stays in sight."""
+        self._strips = {}
         self.virtual_size = Size(0, len(self.entries) + 1)
         self._follow()
 
     def _go(self, at: int) -> None:
         at = max(0, min(at, len(self.entries) - 1))
         if at != self.cursor:
-            self.cursor = at
+            before, self.cursor = self.cursor, at
             self._follow()
-            self.refresh()
+            for line in (before, at):
+                self.refresh(Region(0, line + 1 - self.scroll_offset.y, self.size.width, 1))
             self.post_message(self.Moved())
 
     def _follow(self) -> None:
@@ -140,4 +154,9 @@ class RunsGrid(ScrollView, can_focus=True):
 
     def watch_has_focus(self, has_focus: bool) -> None:
         """The cursor is shown with the focus only."""
-        self.refresh(Region(0, 0, self.size.width, self.size.height))
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        """Theme or class changed: all styles may be others."""
+        super().notify_style_update()
+        self._strips = {}

@@ -52,6 +52,7 @@ class RunsScreen(RunActions):
         self.order = Order()
         self.query_text = ""
         self._keep = parse("")
+        self._keys_offered: tuple[bool, ...] = ()
         self._reader = RunsReader(context.runs_dir)
 
     def compose(self) -> ComposeResult:
@@ -111,13 +112,17 @@ class RunsScreen(RunActions):
         kept = [row for row in self.rows if self._keep(row, now)]
         self.set_class(self.complete and not self.rows, "-empty")
         self.grid.show(columns.sorted_rows(kept, self.order, now), self.marked, self.order, now)
-        self.query_one("#head", Static).update(self._head(len(kept)))
+        self.query_one("#head", Static).update(self._head(len(kept)), layout=False)
         self._paint_about()
 
     def _paint_about(self) -> None:
         below = self.query_one("#about", Static)
-        below.update(about(self.chosen, time.time(), below.size.width - 2, below.size.height))
-        self.refresh_bindings()
+        text = about(self.chosen, time.time(), below.content_size.width, below.content_size.height)
+        below.update(text, layout=False)
+        offered = self._offered()
+        if offered != self._keys_offered:  # a new footer takes longer than all the rest
+            self._keys_offered = offered
+            self.refresh_bindings()
 
     def on_resize(self) -> None:
         """Lines have another width."""
@@ -181,6 +186,10 @@ class RunsScreen(RunActions):
             self.grid.focus()
 
     # --- keys ------------------------------------------------------------------------------------------
+
+    def _offered(self) -> tuple[bool, ...]:
+        """What the keys that are offered depend on."""
+        return self.chosen is not None, self.chosen is not None and self.chosen.going, bool(self.marked)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing now are not offered."""
