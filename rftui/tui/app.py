@@ -1,23 +1,35 @@
 """The terminal program `rftui`: areas side by side, each a mode with a stack of screens of its own."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
+from textual import work
 from textual.app import App
 from textual.binding import BindingType
+from textual.command import Provider
+from textual.message import Message
 
+from engine.findings import FindingsError
 from rftui.runs.rundir import RunDir, default_runs_dir
 from rftui.tui.areas import AREAS, REPLAY, Area, area
 from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS, Key, bindings
+from rftui.tui.notify import WATCH_S, News, RunWatcher, tell_desktop
 from rftui.tui.screens.help import HelpScreen
-from rftui.tui.settings import Settings
+from rftui.tui.settings import Settings, keep_setting
 from rftui.tui.themes import DEFAULTS, THEMES, theme_name
 
 if TYPE_CHECKING:
     from rftui.runs.replay import ReplayClock
+
+
+def _commands() -> type[Provider]:
+    from rftui.tui.commands import RftCommands
+
+    return RftCommands
 
 
 class RftuiApp(App[None]):
@@ -25,6 +37,14 @@ class RftuiApp(App[None]):
 
     TITLE = "rftui"
     BINDINGS: ClassVar[list[BindingType]] = bindings(APP_KEYS)
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
+
+    class Happened(Message):
+        """What runs of the folder have done meanwhile."""
+
+        def __init__(self, news: list[News]) -> None:
+            super().__init__()
+            self.news = news
 
     def __init__(
         self,
@@ -44,6 +64,8 @@ class RftuiApp(App[None]):
         self._opened: dict[str, str] = {}
         """area → the mode of its screen."""
         self._modes_made = 0
+        self._watcher = RunWatcher(runs_dir)
+        self._watching = False
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colours in themes that do not define them."""
@@ -52,6 +74,31 @@ class RftuiApp(App[None]):
     async def on_mount(self) -> None:
         """Open the first area."""
         await self.open_area("home" if self.context.run is None else "live")
+        self.set_interval(WATCH_S, self._watch)
+        self._watch()
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self.watch_runs()
+
+    @work(thread=True, group="watch", exit_on_error=False)
+    def watch_runs(self) -> None:
+        """Look at all runs of the folder."""
+        try:
+            self.post_message(self.Happened(self._watcher.look()))
+        finally:
+            self._watching = False
+
+    def on_rftui_app_happened(self, message: "RftuiApp.Happened") -> None:
+        """Say it on the screen, ring, and tell the desktop."""
+        settings = self.context.settings
+        for news in message.news:
+            self.notify(news.text, title=news.title, severity=news.severity, timeout=10, markup=False)
+            if settings.desktop and not self.is_web and not self.is_headless:
+                tell_desktop(news)
+        if message.news and settings.bell:
+            self.bell()
 
     @property
     def area_now(self) -> str:
@@ -117,7 +164,6 @@ class RftuiApp(App[None]):
         self.exit(message=message)
 
     def _goes_on(self, run: RunDir) -> bool:
-        from engine.findings import FindingsError
         from rftui.runs.info import ACTIVE
         from rftui.runs.view import present_status
 
@@ -135,7 +181,20 @@ class RftuiApp(App[None]):
         """Next of our themes."""
         names = [theme.name for theme in THEMES]
         at = names.index(self.theme) if self.theme in names else -1
-        self.theme = names[(at + 1) % len(names)]
+        self.action_look(names[(at + 1) % len(names)])
+
+    def action_look(self, theme: str) -> None:
+        """Use a theme, from now on."""
+        self.theme = theme
+        self.keep_theme(theme)
+
+    @work(thread=True, group="settings", exit_on_error=False)
+    def keep_theme(self, theme: str) -> None:
+        """Write it into the user's settings."""
+        try:
+            keep_setting("theme", theme)
+        except FindingsError as error:
+            self.notify(f"not kept: {error.findings[0].cause}", severity="warning", markup=False)
 
 
 def _clock(run: RunDir | None, speed: float | None) -> "ReplayClock | None":

@@ -25,18 +25,15 @@ class Key:
         return self.shown or self.key
 
 
+_LOOKS = "dark, light, high contrast, colour-blind, no colours"
+
 APP_KEYS = (
     *(Key(a.key, f"app.area('{a.name}')", a.name, f"go to {a.name}", footer=False) for a in AREAS),
     Key("q", "leave", "quit", "leave the program; a run keeps running"),
     Key("question_mark", "help", "help", "show these keys", shown="?"),
-    Key(
-        "t",
-        "next_theme",
-        "theme",
-        "next theme: dark, light, high contrast, colour-blind, no colours",
-        footer=False,
-    ),
-    Key("ctrl+p", "command_palette", "palette", "find a command by name", footer=False),
+    Key("colon", "command_palette", "palette", "find a command, a run or a preset by name", shown=":"),
+    Key("ctrl+p", "command_palette", "palette", "the same, also while typing", footer=False),
+    Key("t", "next_theme", "theme", f"next theme: {_LOOKS}; kept for the next time", footer=False),
 )
 
 

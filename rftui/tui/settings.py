@@ -9,6 +9,7 @@ from msgspec import Meta
 from platformdirs import user_config_path
 
 from engine.findings import Finding, FindingsError, Fix
+from rftui.runs.info import write_atomic
 
 FILE = "settings.toml"
 
@@ -16,7 +17,7 @@ FILE = "settings.toml"
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting with its default."""
 
-    theme: Literal["rft-dark", "rft-light", "rft-cb", "rft-mono", "auto"] = "auto"
+    theme: Literal["rft-dark", "rft-light", "rft-contrast", "rft-cb", "rft-mono", "auto"] = "auto"
     """`auto`: without colours where NO_COLOR is set, else dark."""
     refresh_s: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
     """Seconds between two looks at a run."""
@@ -27,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     desktop: bool = True
     """Tell the desktop too, through the terminal (OSC 777)."""
     readonly: bool = False
-    """Nothing can be launched, stopped, deleted or mended."""
+    """Nothing can be launched, stopped, deleted or mended from the program."""
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.6
     """Weight of the moving average of charts."""
 
@@ -45,6 +46,21 @@ def read_settings(path: Path | None = None) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        raise FindingsError([_wrong(path, str(error))]) from error
+
+
+def keep_setting(name: str, value: str | bool | float, path: Path | None = None) -> None:
+    """Write one setting into the user's file; what else is in it stays, comments too. FindingsError."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    path = path or settings_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
+        document[name] = value
+        write_atomic(path, tomlkit.dumps(document).encode())
+    except (OSError, ValueError, TOMLKitError) as error:
         raise FindingsError([_wrong(path, str(error))]) from error
 
 

@@ -1,4 +1,4 @@
-"""The looks of the program: dark, light, for colour-blind eyes (Okabe and Ito, 2008), without colours."""
+"""The looks: dark, light, high contrast, for colour-blind eyes (Okabe and Ito, 2008), without colours."""
 
 import os
 from collections.abc import Mapping
@@ -81,7 +81,25 @@ MONO = Theme(
     | {"frame": "#9a9a9a", "quiet": "#bcbcbc", "grid": "#444444", "ink": "#000000"},
 )
 
-THEMES = (DARK, LIGHT, COLOUR_BLIND, MONO)
+CONTRAST = Theme(
+    name="rft-contrast",
+    primary="#66d9ff",
+    secondary="#ffb3ff",
+    accent="#ffe100",
+    success="#5cff7a",
+    warning="#ffb000",
+    error="#ff7a7a",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#1a1a1a",
+    dark=True,
+    variables=_hues("#5cfff0", "#ffb000", "#c9a6ff", "#66d9ff", "#ff9ecf", "#a6ff4d")
+    | {"frame": "#ffffff", "quiet": "#d0d0d0", "grid": "#5a5a5a", "ink": "#000000"},
+)
+"""Words of every colour stand out from the background by at least 7 to 1 (WCAG 2.1, level AAA)."""
+
+THEMES = (DARK, LIGHT, CONTRAST, COLOUR_BLIND, MONO)
 DEFAULTS = DARK.variables
 """What `$hue-…`, `$frame`, `$quiet`, `$grid` and `$ink` are in themes that are not ours."""
 

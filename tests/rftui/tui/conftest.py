@@ -52,3 +52,9 @@ def growing(tmp_path: Path) -> FakeRun:
     for _ in range(40):
         fake.step()
     return fake
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that tests change are not those of the person who runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))

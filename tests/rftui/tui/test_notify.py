@@ -1,0 +1,162 @@
+"""Runs that end or raise alerts are told of once: on the screen, by the bell, to the desktop."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import shows
+from fake_run import FakeRun, finished_run
+
+from engine.events import EventWriter
+from rftui.runs.rundir import RunDir
+from rftui.tui.app import RftuiApp
+from rftui.tui.notify import News, RunWatcher, desktop
+from rftui.tui.settings import Settings
+
+RFTUI = "from rftui.tui.main import main; main()"
+
+
+def told(watcher: RunWatcher) -> list[tuple[str, str]]:
+    return [(news.title, news.severity) for news in watcher.look()]
+
+
+def test_what_was_there_before_is_no_news(tmp_path: Path) -> None:
+    finished_run(tmp_path, "old", steps=3)
+    fake = FakeRun(tmp_path, "on")
+    fake.step()
+    fake.alert("KL is 0.4")
+    watcher = RunWatcher(tmp_path)
+    assert told(watcher) == [] and told(watcher) == []
+
+
+def test_ends_and_alerts_are_told_once(tmp_path: Path) -> None:
+    one, two = FakeRun(tmp_path, "one"), FakeRun(tmp_path, "two")
+    for _ in range(40):
+        one.step()
+    watcher = RunWatcher(tmp_path)
+    assert told(watcher) == []
+    one.alert("KL is 0.4")
+    one.alert("KL is 0.5")
+    assert told(watcher) == [("one: policy.kl-high", "warning")]
+    one.alert("KL is 0.6")
+    one.end("finished")
+    two.end("failed", "rank 1: out of memory")
+    assert told(watcher) == [("one finished", "information"), ("two failed", "error")]
+    assert told(watcher) == []
+
+
+def test_a_run_that_starts_later_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    watcher = RunWatcher(tmp_path / "runs")
+    assert told(watcher) == []
+    fake = FakeRun(tmp_path / "runs", "new")
+    fake.alert("KL is 0.4")
+    assert told(watcher) == [("new: policy.kl-high", "warning")]
+
+
+def test_a_lost_supervisor_is_told(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as supervisor:
+        FakeRun(tmp_path, "run", supervisor=supervisor.pid)
+        watcher = RunWatcher(tmp_path)
+        told(watcher)
+        supervisor.kill()
+    assert told(watcher) == [("run is lost", "error")]
+
+
+def test_damaged_and_vanishing_runs_are_passed_over(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "run")
+    watcher = RunWatcher(tmp_path)
+    told(watcher)
+    fake.run.info_path.write_text("{")
+    with (fake.run.events_dir / "rank-00000.jsonl").open("ab") as file:
+        file.write(b'{"kind":"alert","finding":7}\n{"kind":"alert"\n')
+    assert told(watcher) == []
+    fake.run.info_path.unlink()
+    assert told(watcher) == []
+
+
+def test_the_supervisors_alerts_count_too(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "run")
+    watcher = RunWatcher(tmp_path)
+    told(watcher)
+    fake.writers[0] = EventWriter(fake.run.events_dir / "supervisor.jsonl", rank=-1, world_size=2)
+    fake.alert("a rank is silent")
+    assert told(watcher) == [("run: policy.kl-high", "warning")]
+
+
+def test_what_the_desktop_gets_is_harmless() -> None:
+    news = News("run; x", "rank 0:\x1b]0;evil\x07 out of\nmemory", "error")
+    assert desktop(news, {}) == b"\x1b]777;notify;run, x;rank 0: out of memory\x1b\\"
+    inside = desktop(news, {"TMUX": "/tmp/tmux-0/default,1,0"})
+    assert inside.startswith(b"\x1bPtmux;\x1b\x1b]777;notify;") and inside.endswith(b"\x1b\x1b\\\x1b\\")
+
+
+async def test_a_toast_says_it_wherever_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rftui.tui.app.WATCH_S", 0.2)
+    fake = FakeRun(tmp_path, "run")
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await shows(pilot, "1 running in")
+        await pilot.pause(0.5)
+        fake.end("failed", "rank 0: [b]boom[/]")
+        await shows(pilot, "run failed", "rank 0: [b]boom[/]")
+
+
+def _seen_in_a_terminal(
+    runs: Path, config: Path, fake: FakeRun, wanted: tuple[bytes, ...], seconds: float
+) -> bytes:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        environ = {**os.environ, "XDG_CONFIG_HOME": str(config), "TERM": "xterm-256color"}
+        environ.pop("TMUX", None)
+        arguments = [sys.executable, "-c", RFTUI, "--runs-dir", str(runs)]
+        os.execvpe(sys.executable, arguments, environ)
+    seen, deadline, ended = b"", time.monotonic() + seconds, False
+    try:
+        while time.monotonic() < deadline and not (ended and all(text in seen for text in wanted)):
+            if select.select([terminal], [], [], 0.2)[0]:
+                seen += os.read(terminal, 1 << 16)
+            if not ended and b"1 running in" in seen and time.monotonic() > deadline - seconds + 6:
+                fake.end("finished")
+                ended, seen = True, b""
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+    return seen
+
+
+def test_a_real_terminal_rings_and_tells_the_desktop(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path / "runs", "run")
+    wanted = (b"\x1b]777;notify;run finished;", b"\x07")
+    seen = _seen_in_a_terminal(tmp_path / "runs", tmp_path, fake, wanted, 20)
+    assert all(text in seen for text in wanted)
+
+
+def test_settings_keep_it_silent(tmp_path: Path) -> None:
+    assert Settings().bell and Settings().desktop
+    (tmp_path / "rftui").mkdir()
+    (tmp_path / "rftui" / "settings.toml").write_text("bell = false\ndesktop = false\n")
+    fake = FakeRun(tmp_path / "runs", "run")
+    seen = _seen_in_a_terminal(tmp_path / "runs", tmp_path, fake, (b"finished",), 14)
+    assert b"finished" in seen and b"]777;" not in seen and b"\x07" not in seen
+
+
+def test_the_watcher_reads_little_of_many_runs(tmp_path: Path) -> None:
+    for number in range(100):
+        finished_run(tmp_path, f"run-{number}", steps=1)
+    watcher = RunWatcher(tmp_path)
+    watcher.look()
+    started = time.process_time()
+    for _ in range(10):
+        watcher.look()
+    assert (time.process_time() - started) / 10 < 0.02  # of 4 seconds: half a percent of a core
+
+
+def test_runs_of_the_folder_only(tmp_path: Path) -> None:
+    assert RunWatcher(tmp_path / "nothing").look() == []
+    assert not RunDir(tmp_path / "nothing").exists

@@ -1,0 +1,192 @@
+"""What belongs to no screen: palette, help, themes and settings, flags."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import screen_text, shows, until
+from fake_run import finished_run
+from textual.color import Color
+from textual.command import CommandPalette
+from textual.pilot import Pilot
+from textual.widget import Widget
+from textual.widgets import OptionList
+
+from engine.findings import FindingsError
+from rftui.tui.app import RftuiApp
+from rftui.tui.areas import AREAS, REPLAY
+from rftui.tui.context import Context
+from rftui.tui.keys import APP_KEYS
+from rftui.tui.settings import Settings, keep_setting, read_settings, settings_path
+from rftui.tui.start import prepare
+from rftui.tui.themes import CONTRAST, THEMES
+
+RFTUI = "from rftui.tui.main import main; main()"
+
+
+async def choose(pilot: Pilot[None], words: str, *, opened_by: str = "ctrl+p") -> None:
+    """Open the palette, type, and run the first command that is found."""
+    await pilot.press(opened_by)
+    await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+    await pilot.press(*words)
+    options = pilot.app.screen.query_one(OptionList)
+    await until(pilot, lambda: options.option_count > 0 and options.highlighted is not None)
+    await pilot.pause(0.3)
+    await pilot.press("enter")
+
+
+async def test_the_palette_goes_to_areas_runs_presets_and_themes(tmp_path: Path) -> None:
+    finished_run(tmp_path, "qwen-one", steps=4)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 run in")
+        await choose(pilot, "go to runs", opened_by="colon")
+        await until(pilot, lambda: app.area_now == "runs")
+        await choose(pilot, "open run qwen")
+        await shows(pilot, "step 4/4")
+        await choose(pilot, "theme rft-light")
+        await until(pilot, lambda: app.theme == "rft-light")
+        await choose(pilot, "preset quickstart")
+        await until(pilot, lambda: app.area_now == "plan" and app.context.preset == "quickstart")
+
+
+async def test_the_palette_offers_what_the_screen_can_do_now(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "run", steps=4)
+    app = RftuiApp(tmp_path, run)
+    async with app.run_test(size=(120, 60)) as pilot:
+        await shows(pilot, "step 4/4")
+        await pilot.press("colon", *"stop the run")
+        await pilot.pause(0.5)
+        assert "stop the run: after this step" not in screen_text(app)
+        await pilot.press("escape")
+        await choose(pilot, "stop painting")
+        await shows(pilot, "paused +0")
+
+
+@pytest.mark.parametrize("area", [*AREAS, REPLAY], ids=lambda area: f"{area.name}-{area.screen}")
+def test_help_tells_every_key_of_a_screen(area: Any, tmp_path: Path) -> None:
+    screen = area.make(Context(tmp_path, run=finished_run(tmp_path, "run", steps=1)))
+    told = {key.key for key in (*screen.KEYS, *APP_KEYS)}
+    own = [cls for cls in type(screen).__mro__ if cls.__module__.startswith("rftui.")]
+    bound = {binding.key for cls in own for binding in cls.__dict__.get("BINDINGS", [])}
+    assert bound and bound <= told
+    assert all(key.help and key.label for key in screen.KEYS)
+
+
+def test_help_tells_every_key_of_our_panes() -> None:
+    told = {key.key for area in AREAS for key in _keys_of(area)} | {key.key for key in APP_KEYS}
+    panes = [cls for cls in _all(Widget) if cls.__module__.startswith("rftui.tui.widgets")]
+    assert panes
+    for pane in panes:
+        bound = {binding.key for binding in pane.__dict__.get("BINDINGS", [])}
+        assert bound <= told, pane
+
+
+def _keys_of(area: Any) -> tuple[Any, ...]:
+    import importlib
+
+    return getattr(importlib.import_module(area.module), area.screen).KEYS
+
+
+def _all(cls: type) -> set[type]:
+    return {cls, *(deep for sub in cls.__subclasses__() for deep in _all(sub))}
+
+
+@pytest.mark.parametrize("area", AREAS, ids=lambda area: area.name)
+async def test_help_opens_on_every_area_and_closes(area: Any, tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "run", steps=1)
+    app = RftuiApp(tmp_path, run)
+    app.context = Context(tmp_path, run=run, preset="quickstart")
+    async with app.run_test(size=(120, 60)) as pilot:
+        await app.open_area(area.name)
+        await pilot.pause(0.2)
+        await pilot.press("question_mark")
+        await shows(pilot, "leave the program; a run keeps running")
+        await pilot.press("escape")
+        assert app.area_now == area.name and len(app.screen_stack) == 1
+
+
+async def test_t_changes_the_theme_and_keeps_it(tmp_path: Path) -> None:
+    path = settings_path()
+    path.parent.mkdir(parents=True)
+    path.write_text("# mine\nbell = false  # the cat sleeps\n")
+    app = RftuiApp(tmp_path, settings=read_settings())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("t", "t")
+        assert app.theme == "rft-contrast"
+        await until(pilot, lambda: "rft-contrast" in path.read_text())
+    assert "# mine\nbell = false  # the cat sleeps\n" in path.read_text()
+    assert read_settings() == Settings(theme="rft-contrast", bell=False)
+
+
+async def test_a_theme_that_cannot_be_kept_is_used_and_told(tmp_path: Path) -> None:
+    settings_path().parent.mkdir(parents=True)
+    settings_path().write_text("theme = [")
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await pilot.press("t")
+        await shows(pilot, "not kept")
+        assert app.theme == "rft-light"
+    assert settings_path().read_text() == "theme = ["
+
+
+def test_a_setting_is_written_where_there_is_no_file(tmp_path: Path) -> None:
+    keep_setting("theme", "rft-cb", tmp_path / "deep" / "settings.toml")
+    assert read_settings(tmp_path / "deep" / "settings.toml").theme == "rft-cb"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FindingsError):
+        keep_setting("theme", "rft-cb", tmp_path / "file" / "settings.toml")
+
+
+def test_all_themes_can_be_set_and_high_contrast_has_it() -> None:
+    for theme in THEMES:
+        assert Settings(theme=theme.name).theme == theme.name  # type: ignore[arg-type]
+    back = _luminance(CONTRAST.background or "")
+    colours = [CONTRAST.foreground, CONTRAST.primary, CONTRAST.accent, CONTRAST.success, CONTRAST.warning]
+    colours += [CONTRAST.error, CONTRAST.variables["quiet"]]
+    colours += [CONTRAST.variables[f"hue-{number}"] for number in range(1, 7)]
+    for colour in colours:
+        assert (_luminance(colour or "") + 0.05) / (back + 0.05) >= 7, colour
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2.1 defines it."""
+    parts = [part / 255 for part in Color.parse(colour).rgb]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_over_ssh_there_are_fewer_frames_and_nowhere_animations() -> None:
+    here: dict[str, str] = {}
+    prepare(here)
+    assert here == {"TEXTUAL_ANIMATIONS": "none"}
+    there = {"SSH_TTY": "/dev/pts/1"}
+    prepare(there)
+    assert there["TEXTUAL_FPS"] == "20"
+    own = {"SSH_TTY": "/dev/pts/1", "TEXTUAL_FPS": "60", "TEXTUAL_ANIMATIONS": "full"}
+    prepare(own)
+    assert own["TEXTUAL_FPS"] == "60" and own["TEXTUAL_ANIMATIONS"] == "full"
+
+
+def test_the_environment_is_set_before_textual_is_imported() -> None:
+    code = "import sys, rftui.tui.main, rftui.tui.start; sys.exit('textual' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def rftui(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", RFTUI, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def test_wrong_flags_are_told() -> None:
+    assert "go with --web" in rftui("--port", "80").stderr
+    assert "go with --web" in rftui("--no-token").stderr
+
+
+def test_flags_win_over_the_settings() -> None:
+    from rftui.tui.main import _parser, _with_flags
+
+    options = _parser().parse_args(["--readonly"])
+    assert _with_flags(Settings(slow=True), options) == Settings(slow=True, readonly=True)
