@@ -79,7 +79,7 @@ class RunState:
         self.phase_totals: dict[int, dict[str, float]] = {}
         """step → phase → seconds on rank 0, of the last `KEEP_PHASE_STEPS` steps, oldest first."""
         self.step_spans: dict[int, tuple[float, float]] = {}
-        """step → when its first phase began on rank 0, and when the next step's did or its own last one ended."""
+        """step → when its first phase began on rank 0, and when its last ended or the next step began."""
         self.longest_phase: dict[str, float] = {}
         self.tokens = Series()
         """Response tokens of the whole run up to each step, where throughput and step time are told."""

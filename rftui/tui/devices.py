@@ -104,7 +104,7 @@ def _owners(view: RunView) -> dict[tuple[str, int], RankState]:
     for _, rank in sorted(view.ranks.items()):
         told = rank.header.host if rank.header else ""
         of_host[next(iter(hosts)) if not told and len(hosts) == 1 else told].append(rank)
-    found = {}
+    found: dict[tuple[str, int], RankState] = {}
     for host, ranks in of_host.items():
         keys = [key for key in view.gpus if key[0] == host]
         if len(ranks) <= len(keys):

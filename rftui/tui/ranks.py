@@ -158,10 +158,10 @@ def _judged(view: RunView, rows: tuple[RankRow, ...], front: _Front | None, now:
     silent = [row for row in rows if row.word == "silent"]
     if late and front:
         worst = late[0]
-        verb = f"{_count(len(waiting), 'rank')} wait{'s' if len(waiting) == 1 else ''} {duration(now - front.since)}"
+        verb = "1 rank waits" if len(waiting) == 1 else f"{len(waiting)} ranks wait"
         where = f" in {worst.phase}" if worst.phase else ""
         behind = _count(worst.lag or 0, "collective")
-        said = f"straggler: rank {worst.rank}, {behind} behind{where}; {verb}"
+        said = f"straggler: rank {worst.rank}, {behind} behind{where}; {verb} {duration(now - front.since)}"
         return Ranks(rows, said, "warning")
     if silent:
         numbers = ", ".join(str(row.rank) for row in silent[:8])

@@ -60,14 +60,12 @@ def y_labels(low: float, high: float, most: int, log: bool) -> list[tuple[float,
     if not log:
         step = nice_step(high - low, most)
         return [(tick, label(tick, step)) for tick in ticks(low, high, most)]
-    decades = range(math.ceil(low), math.floor(high) + 1)
-    every = max(1, math.ceil(len(decades) / most))
-    marks = [float(decade) for decade in decades if decade % every == 0]
-    if len(marks) < 2:
-        marks = [
-            decade + math.log10(m) for decade in range(math.floor(low), math.ceil(high)) for m in (1, 2, 5)
-        ]
-    return [(mark, label(10**mark, 10 ** math.floor(mark))) for mark in marks if low <= mark <= high]
+    decades = [float(decade) for decade in range(math.ceil(low), math.floor(high) + 1)]
+    if len(decades) > 1:
+        every = math.ceil(len(decades) / most)
+        return [(mark, label(10**mark, 10**mark)) for mark in decades if mark % every == 0]
+    step = nice_step(10**high - 10**low, most)
+    return [(math.log10(tick), label(tick, step)) for tick in ticks(10**low, 10**high, most) if tick > 0]
 
 
 def x_ticks(first: float, last: float, most: int, axis: AxisName) -> list[float]:
@@ -89,6 +87,8 @@ def x_label(x: float, axis: AxisName, span: float) -> str:
     if span < 600:
         return f"{seconds // 60}:{seconds % 60:02d}"
     hours, minutes = divmod(round(x / 60), 60)
+    if not hours:
+        return f"{minutes}m"
     return f"{hours}h{minutes:02d}" if span < 200_000 else f"{seconds // 86400}d{hours % 24:02d}h"
 
 

@@ -40,6 +40,7 @@ LOADING_S = 0.25
 """Seconds between two pictures while a long run is being read."""
 SLOW_S = 5.0
 """Seconds between two pictures of charts, tables and the log on a slow line."""
+ROWS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
 LAYOUTS = ("charts", "gpus", "text")
 
 
@@ -65,7 +66,7 @@ class LiveScreen(ChartActions, AlertActions):
     CSS_PATH = "live.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = (*LIVE_KEYS, *LOG_KEYS, *PANE_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIVE_KEYS)
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
+    VERTICAL_BREAKPOINTS = ROWS
     ALLOW_IN_MAXIMIZED_VIEW = "#status, Footer"
     ESCAPE_TO_MINIMIZE = False
 

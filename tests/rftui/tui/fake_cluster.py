@@ -76,6 +76,8 @@ class FakeCluster(FakeRun):
             fields: dict[str, Any] = {"group": "world", "op": "all_reduce"} | mine | waiting
             self._emit(rank, Heartbeat, step=self.done, phase="update", **fields)
         self.sample()
+
     def _memory(self, phase: str, rank: int) -> dict[str, int]:
         used = int({"rollout": 119, "update": 124}.get(phase, 96) * GIB)
-        return {"rss": 9 * GIB, "reserved": used, "reserved_peak": used, "peak": used, "device_used": used + GIB}
+        torch = {"reserved": used, "reserved_peak": used, "peak": used}
+        return {"rss": 9 * GIB, "device_used": used + GIB} | torch

@@ -5,9 +5,14 @@ from dataclasses import replace
 import pytest
 
 from engine.events import Sample
+from engine.findings import Finding, Fix
 from rftui.runs.compared import Compared
 from rftui.tui import panels, phases
-from rftui.tui.snapshot import Notice, RankMemory, Snapshot
+from rftui.tui.devices import Device
+from rftui.tui.gpu_matrix import gpu_panel
+from rftui.tui.notices import Notice
+from rftui.tui.rank_table import rank_panel
+from rftui.tui.snapshot import Snapshot
 from rftui.tui.text import clean_line, duration, number, percent, size
 
 GIB = 1 << 30
@@ -18,11 +23,18 @@ BASE = Snapshot(
     total=2000,
     eta_s=13260.0,
     alive=8,
-    ranks=8,
+    n_ranks=8,
     latest={"reward/mean": 0.612, "reward/std": 0.21, "kl/ref": 0.021, "response/length_mean": 412.0},
     phases={"rollout": 6.2, "reward": 0.2, "logprob": 1.1, "update": 2.0, "sync": 0.3, "eval": 0.2},
-    memory=tuple(RankMemory(r, 3 * GIB, (100 + r) * GIB, (110 + r) * GIB, 141 * GIB) for r in range(8)),
-    notices=(Notice("warning", "kl.high: KL 0.3"), Notice("info", "a note"), Notice("error", "x" * 300)),
+    devices=tuple(
+        Device(f"{r}", "node0", r, (100 + r) * GIB, (110 + r) * GIB, 141 * GIB, 118 * GIB, 90.0 + r, 650.0)
+        for r in range(8)
+    ),
+    notices=(
+        Notice("kl.high: KL 0.3", Finding("kl.high", "warning", "KL 0.3")),
+        Notice("a note", Finding("note", "info", "a note")),
+        Notice("x" * 300, Finding("x", "error", "x" * 300, ("seen",), (Fix("mend", command="rft NAME"),)), 7),
+    ),
     sample=Sample(
         t=0.0, step=411, prompt="What is 6*7?", response="Six\tsevens:\n42", reward=1.0, label="42"
     ),
@@ -33,13 +45,13 @@ BASE = Snapshot(
 @pytest.mark.parametrize("height", [1, 3, 8, 40])
 @pytest.mark.parametrize(
     "snapshot",
-    [BASE, Snapshot("new", "planned"), replace(BASE, name="n" * 120, memory=BASE.memory[:1], status="odd")],
+    [BASE, Snapshot("new", "planned"), replace(BASE, name="n" * 120, devices=BASE.devices[:1], status="odd")],
 )
 def test_no_panel_overflows_or_fails(snapshot: Snapshot, width: int, height: int) -> None:
     for painter in (panels.status_line, panels.figures_line, panels.paused_line(3), panels.notice_strip):
         lines = painter(snapshot, width, height).plain.split("\n")
         assert width < 40 or all(len(line) <= width for line in lines), painter
-    for painter in (panels.phase_panel, panels.memory_panel):
+    for painter in (phases.phase_panel, gpu_panel, rank_panel):
         lines = painter(snapshot, width, height).plain.split("\n")
         assert len(lines) <= height
         assert width < 40 or all(len(line) <= width for line in lines), painter
@@ -74,12 +86,12 @@ def test_stacked_bar_is_as_wide_as_its_place_and_in_proportion() -> None:
     assert cells == pytest.approx([62, 2, 11, 20, 3, 2], abs=1)
 
 
-def test_memory_counts_the_ranks_it_cannot_show_and_keeps_the_fullest() -> None:
-    text = panels.memory_panel(BASE, 80, 4).plain
-    assert text.split("\n")[0].startswith("r7")
-    assert "… and 5 more" in text
-    one_line = panels.memory_panel(BASE, 60, 1).plain
-    assert one_line.startswith("r7 107G/141G")
+def test_an_alert_in_full_has_evidence_fixes_and_commands_of_this_run() -> None:
+    lines = panels.alert_detail(2)(BASE, 60, 99).plain.split("\n")
+    assert lines[0] == "✖ error · x · step 7"
+    assert lines[-3:] == ["  seen", "1. mend", "   $ rft qwen7b-gsm8k"]
+    assert max(map(len, lines)) <= 60
+    assert "over" in panels.alert_detail(3)(BASE, 60, 9).plain
 
 
 def test_sample_shows_prompt_answer_and_what_was_expected() -> None:
@@ -117,8 +129,6 @@ def test_numbers_in_words() -> None:
 
 def test_the_last_line_of_memory_holds_what_was_planned_against_what_was_measured() -> None:
     compared = (Compared("rollout", 20 * GIB, 21 * GIB), Compared("update", 60 * GIB, 70 * GIB))
-    lines = panels.memory_panel(replace(BASE, compared=compared), 80, 4).plain.split("\n")
-    assert len(lines) == 4 and lines[-1] == "plan→peak  update 60G→70G  rollout 20G→21G"
-    assert "plan" not in panels.memory_panel(replace(BASE, compared=compared), 80, 1).plain
-    painted = panels.memory_panel(replace(BASE, compared=compared), 80, 4)
-    assert [painted.plain[s.start : s.end] for s in painted.spans if "$warning" in str(s.style)] == ["70G"]
+    lines = gpu_panel(replace(BASE, compared=compared), 80, 10).plain.split("\n")
+    assert len(lines) == 10 and lines[-1] == "plan→peak  update 60G→70G!  rollout 20G→21G"
+    assert "plan→" not in gpu_panel(replace(BASE, compared=compared), 80, 1).plain
