@@ -108,7 +108,7 @@ class Comparer:
             Compared(
                 letter,
                 view.run_dir.name,
-                view.status,
+                "unreadable" if view.info_problem else view.status,
                 view.step,
                 curves(view, wanted, x).get(asked.metric, Curve()) if view.series else Curve(),
                 view.behind,

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
@@ -31,6 +32,7 @@ from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.ask import AskScreen
 from rftui.tui.screens.compare_keys import COMPARE_KEYS
 from rftui.tui.widgets.painted import Painted
+from rftui.tui.widgets.text_pane import TextPane
 
 READ_S = 0.2
 """Seconds of reading between two pictures while long runs are read."""
@@ -58,6 +60,12 @@ class OverlayChart(Painted):
             return []
         rows = overlay.paint(self.comparison, self.smoothing, width, height)
         return Visual.to_strips(self, Content("\n").join(rows), width, None, self.visual_style)
+
+
+class Table(TextPane):
+    """A table of the comparison."""
+
+    ALLOW_MAXIMIZE = True
 
 
 class CompareScreen(AreaScreen):
@@ -93,16 +101,12 @@ class CompareScreen(AreaScreen):
         yield OverlayChart(id="chart")
         yield Static(id="legend")
         with Container(id="tables"):
-            with VerticalScroll(id="settings"):
-                yield Static(id="settings-text")
-            with VerticalScroll(id="numbers"):
-                yield Static(id="numbers-text")
+            yield Table(id="settings", title="settings that differ")
+            yield Table(id="numbers", title="numbers at the end")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Start reading."""
-        self.query_one("#settings").border_title = "settings that differ"
-        self.query_one("#numbers").border_title = "numbers at the end"
         self._in_sight.set()
         self.read()
 
@@ -164,11 +168,8 @@ class CompareScreen(AreaScreen):
             chart.show(seen, self.smoothing)
             self.query_one("#head", Static).update(self._head(seen))
             self.query_one("#legend", Static).update(legend(seen, max(20, self.size.width - 2)))
-            for id, table in (("settings", settings_table), ("numbers", numbers_table)):
-                pane = self.query_one(f"#{id}")
-                room = pane.scrollable_content_region.width
-                if room:
-                    self.query_one(f"#{id}-text", Static).update(table(seen, room))
+            self.query_one("#settings", Table).show(partial(settings_table, seen))
+            self.query_one("#numbers", Table).show(partial(numbers_table, seen))
         columns = 2 * overlay.cells(chart.size.width)
         if columns and columns != self.asked.columns:
             self.ask(replace(self.asked, columns=columns))
@@ -235,7 +236,7 @@ class CompareScreen(AreaScreen):
         if self.maximized is not None:
             self.minimize()
         else:
-            pane = self.focused if isinstance(self.focused, VerticalScroll) else None
+            pane = self.focused if isinstance(self.focused, Table) else None
             self.maximize(pane or self.query_one(OverlayChart), container=False)
         self.call_after_refresh(self._paint)
 
