@@ -25,10 +25,10 @@ _CAUGHT = re.compile(
     re.I,
 )
 _NEAR_BEFORE, _NEAR_AFTER = 4, 5
-"""Lines around a match that belong to it where no traceback tells. A word of recovery counts on it and after it."""
+"""Lines around a match that belong to it where no traceback tells; words of recovery are read after it."""
 _PROGRESS_MARKED, _PROGRESS_UNMARKED, _PROGRESS_NAMED = 20, 100, 2
-"""Lines of progress after an exception that show that it was survived: where the log says so, where it does not,
-and where they are of the very process, which its prefix names."""
+"""Lines of progress after an exception that show that it was survived: where the log says so, where it does
+not, and where they are of the very process, which its prefix names."""
 
 WEAK = 30
 """Signatures less specific than this count only where no other tells a cause."""
@@ -144,7 +144,9 @@ def read(log: Log) -> list[Incident]:
         cause, role = signature.cause, signature.role
         if nearby := _decisive(signature, hit, log):
             cause, role = nearby.cause or cause, nearby.role or role
-        if role in ("root", "symptom") and (not cause or _is_unraisable(hit) or _is_over(signature, hit, log)):
+        if role in ("root", "symptom") and (
+            not cause or _is_unraisable(hit) or _is_over(signature, hit, log)
+        ):
             continue
         numbers = {name: value for name, value in hit.match.groupdict().items() if value is not None}
         if hit.line.rank >= 0:

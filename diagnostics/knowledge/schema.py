@@ -43,9 +43,9 @@ class Nearby(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the lines around decide: another cause, another role, where `pattern` is found near the match.
 
     `where`: `block` is the match's traceback or contiguous message (lines of the same process up to 80 before
-    and 20 after), `process` all lines of the same process, `log` all lines of the log. `frames`: the frames of the
-    match's traceback, each written `path/of/file.py:function`; those of one signature are tried together, on the
-    innermost frame first, then outwards: the closest frame decides.
+    and 20 after), `process` all lines of the same process, `log` all lines of the log. `frames`: the frames
+    of the match's traceback, each written `path/of/file.py:function`; those of one signature are tried
+    together, on the innermost frame first, then outwards: the closest frame decides.
     """
 
     pattern: str
