@@ -18,7 +18,7 @@ from rftui.runs.rundir import RunDir, names
 from rftui.tui.text import clean_line, duration
 
 WATCH_S = 4.0
-WRITERS = ("rank-00000.jsonl", "supervisor.jsonl")
+WRITERS = ("health.jsonl", "rank-00000.jsonl", "supervisor.jsonl")
 """Who raises alerts."""
 _TAIL_BYTES = 1
 _NO_TEXT = re.compile(r"[^\x20-\x7e\xa0-\uffff]")

@@ -79,11 +79,11 @@ def test_damaged_and_vanishing_runs_are_passed_over(tmp_path: Path) -> None:
     assert told(watcher) == []
 
 
-def test_the_supervisors_alerts_count_too(tmp_path: Path) -> None:
+def test_what_looks_after_the_runs_health_counts_too(tmp_path: Path) -> None:
     fake = FakeRun(tmp_path, "run")
     watcher = RunWatcher(tmp_path)
     told(watcher)
-    fake.writers[0] = EventWriter(fake.run.events_dir / "supervisor.jsonl", rank=-1, world_size=2)
+    fake.writers[0] = EventWriter(fake.run.events_dir / "health.jsonl", rank=-1, world_size=2)
     fake.alert("a rank is silent")
     assert told(watcher) == [("run: policy.kl-high", "warning")]
 
