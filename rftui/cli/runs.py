@@ -1,4 +1,4 @@
-"""`rft runs` lists runs; `rft runs show NAME` tells all about one."""
+"""`rft runs` lists runs; `show` tells all about one, `note` and `tag` annotate it, `delete` removes it."""
 
 import time
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from engine.findings import FindingsError
+from engine.findings import EXIT_BAD_INPUT, FindingsError
 from rftui.cli.columns import GAP, aligned, terminal_width, use_colour
 from rftui.cli.options import AsJson, RunsDir, runs_folder
+from rftui.runs import notes
 from rftui.runs.listing import RunSummary, list_runs, summarize
 from rftui.runs.rundir import RunDir, find
 from rftui.tui.text import clean_line, duration, number, size
@@ -63,6 +64,57 @@ def show(
         _print_json(facts)
     else:
         _print_facts(facts)
+
+
+@app.command()
+def note(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the run, or path to its folder.")],
+    text: Annotated[list[str], typer.Argument(help="The note; '' removes it.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Write a note about a run, in place of the one it has."""
+    run = _named(context, runs_dir, name)
+    print(f"{run.name}: {notes.write_text(run, ' '.join(text)).text or 'no note'}")
+
+
+@app.command()
+def tag(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the run, or path to its folder.")],
+    tags: Annotated[
+        list[str] | None, typer.Argument(help="All tags that it is to have; none removes them.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Set the tags of a run, in place of those it has."""
+    run = _named(context, runs_dir, name)
+    print(f"{run.name}: {' '.join(notes.write_tags(run, tags or ()).tags) or 'no tags'}")
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the run, or path to its folder.")],
+    runs_dir: RunsDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a run's folder, after its name was typed; never one that goes on."""
+    from rftui.runs.delete import contents, delete
+
+    run = _named(context, runs_dir, name)
+    held = contents(run.path)
+    if not yes:
+        print(f"{run.path}: {size(held.bytes)} in {held.files} files will be gone for good.")
+        if typer.prompt("Type its name to delete it", default="", show_default=False) != run.name:
+            print("not deleted")
+            raise typer.Exit(EXIT_BAD_INPUT)
+    print(f"{run.name} is deleted: {size(delete(run).bytes)} are free again")
+
+
+def _named(context: typer.Context, runs_dir: Path | None, name: str) -> RunDir:
+    outer_dir, _ = context.obj
+    return find(runs_folder(runs_dir or outer_dir), name)
 
 
 def _as_values(summary: RunSummary, now: float) -> dict[str, Any]:

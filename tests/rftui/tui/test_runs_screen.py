@@ -23,6 +23,7 @@ from rftui.runs.info import started_after_boot
 from rftui.runs.rundir import RunDir
 from rftui.tui import home
 from rftui.tui.app import RftuiApp
+from rftui.tui.main import main
 from rftui.tui.screens import runs_actions
 from rftui.tui.screens.choose import ChooseScreen
 from rftui.tui.screens.compare import CompareScreen
@@ -481,3 +482,24 @@ async def test_a_thousand_runs_are_listed_within_a_second(folder: Path) -> None:
         await shows(pilot, "1003 runs", timeout=3.0)
         await pilot.press("end")
         await shows(pilot, "run-0999", timeout=1.0)
+
+
+async def test_a_damaged_run_opens_too(tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "run.json").write_text("{")
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(100, 24)) as pilot:
+        await opened(pilot, "half", "! unreadable")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LiveScreen))
+        await shows(pilot, "cannot be read as a run")
+
+
+def test_an_unknown_run_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished_run(tmp_path, "quickstart-1", steps=1)
+    with pytest.raises(SystemExit) as exit:
+        main(["quickstrat-1", "--runs-dir", str(tmp_path)])
+    assert exit.value.code == 2
+    said = capsys.readouterr().err
+    assert "run.unknown" in said
+    assert "quickstart-1" in said
