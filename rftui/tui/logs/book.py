@@ -4,6 +4,7 @@ Belongs to one thread. Commands are quick; what takes longer is done in slices b
 """
 
 import time
+from collections import deque
 from pathlib import Path
 
 from rftui.tui.logs.files import Blocks, LogFile
@@ -45,6 +46,8 @@ class LogBook:
         self._held: int | None = None
         """Lines there were when it stopped following."""
         self._search: Search | None = None
+        self._further: deque[bool] = deque()
+        """Searches for the next match that wait for this one."""
         self._going: tuple[LogFile, int] | None = None
         self._refold = False
         self.look()
@@ -259,12 +262,15 @@ class LogBook:
     def find(self, wanted: Query | None) -> None:
         """Search; upwards while following, since what is sought lies above."""
         self.query, self._search, self.note = wanted, None, ""
+        self._further.clear()
         if wanted is not None:
             self._begin_search(forward=not self.following, skip=False)
 
     def find_next(self, *, forward: bool) -> None:
         """The next match down, or up."""
-        if self.query is not None:
+        if self._search is not None:
+            self._further.append(forward)
+        elif self.query is not None:
             self._begin_search(forward=forward, skip=True)
 
     def cancel(self) -> bool:
@@ -272,6 +278,7 @@ class LogBook:
         there = self._search is not None or self._going is not None
         if there:
             self._search, self._going, self.note = None, None, "search ended"
+            self._further.clear()
         return there
 
     def show_line(self, path: Path, number: int) -> None:
@@ -316,19 +323,21 @@ class LogBook:
     # --- working ---------------------------------------------------------------------------------------
 
     def work(self, seconds: float) -> bool:
-        """Search, count and filter for about that long; whether there is more to do."""
+        """Search, count and filter for about that long; whether there was anything to do."""
         if self._search is not None:
             if self._search.advance(seconds):
                 self._found(self._search)
             return True
         deadline = time.monotonic() + seconds
-        more = True
-        while more and time.monotonic() < deadline:
-            more = self._arrive() or self._count() or any(lane.scan() for lane in self.walk.lanes)
+        worked = False
+        while time.monotonic() < deadline:
+            if not (self._arrive() or self._count() or any(lane.scan() for lane in self.walk.lanes)):
+                break
+            worked = True
         if self._refold:
             self._refold = False
             self._fold()
-        return more
+        return worked
 
     def _found(self, search: Search) -> None:
         self._search = None
@@ -338,6 +347,8 @@ class LogBook:
         self._go(search.hit)
         edge = ("end, on from the beginning", "beginning, on from the end")[not search.forward]
         self.note = f"past the {edge}" if search.wrapped else ""
+        if self._further:
+            self._begin_search(forward=self._further.popleft(), skip=True)
 
     def _arrive(self) -> bool:
         """Go to the line that was asked for, once lines are counted that far."""
@@ -347,8 +358,8 @@ class LogBook:
         index = self._indexes.get(file.path)
         start = index.offset(number) if index else None
         if start is None and index is not None and index.behind:
-            index.advance()
-            return False
+            self._refold |= index.advance()
+            return True
         self._going = None
         if start is None or not file.size:
             self.note = f"{file.path.name} is empty"

@@ -24,9 +24,10 @@ _RANK = re.compile(rb"\[(?:rank|default|Rank )?\d+\]: ?|\d{1,4}: ")
 
 _HEAD = 400
 """Bytes of a line that tell its level."""
+_GLOG = rb"(?=\d{3,4} \d\d:| [\w./-]+:\d+\])"
 _TOLD = re.compile(
-    rb"(?<![\w/.])(?:(ERROR|CRITICAL|FATAL|[EF](?=\d{3,4} \d\d:| [\w./-]+:\d+\]))"
-    rb"|(WARNING|WARN|W(?=\d{3,4} \d\d:| [\w./-]+:\d+\]))|(INFO|DEBUG))(?!\w)"
+    rb"(?<![\w/.])(?:((?:ERROR|CRITICAL|FATAL)\b|[EF]" + _GLOG + rb")"
+    rb"|((?:WARNING|WARN)\b|W" + _GLOG + rb")|(INFO|DEBUG)\b)"
 )
 _BAD = (
     b"Error:",
