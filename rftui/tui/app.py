@@ -1,5 +1,6 @@
 """The terminal program `rftui`: areas side by side, each a mode with a stack of screens of its own."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from rich.text import Text
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
-from textual.command import Provider
+from textual.command import CommandPalette, Provider
 from textual.message import Message
 
 from engine.findings import FindingsError
@@ -64,6 +65,8 @@ class RftuiApp(App[None]):
         self._opened: dict[str, str] = {}
         """area → the mode of its screen."""
         self._modes_made = 0
+        self._moving = asyncio.Lock()
+        """Keys are taken while an area is being opened: what else changes the stack of screens waits."""
         self._watcher = RunWatcher(runs_dir)
         self._watching = False
 
@@ -111,8 +114,9 @@ class RftuiApp(App[None]):
         if wanted.of_run and self.context.run is None:
             self.notify(f"{wanted.name} shows a run: open one first", severity="warning")
             return
-        mode = self._opened.get(name) or self._add(wanted)
-        await self.switch_mode(mode)
+        async with self._moving:
+            mode = self._opened.get(name) or self._add(wanted)
+            await self.switch_mode(mode)
 
     async def open_run(self, run: RunDir, name: str = "live") -> None:
         """Open a run in one of its areas; those of another run are closed."""
@@ -148,6 +152,12 @@ class RftuiApp(App[None]):
         if len(self.screen_stack) > 1:
             return
         await self.open_area(name)
+
+    async def action_command_palette(self) -> None:
+        """Open the palette, which must not be mounted over another area than it was opened on."""
+        if not CommandPalette.is_open(self):
+            async with self._moving:
+                await self.push_screen(CommandPalette())
 
     def action_leave(self) -> None:
         """End the program, and say that a run goes on without it."""

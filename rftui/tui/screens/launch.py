@@ -10,7 +10,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Button, Footer, Static
 from textual.worker import Worker, WorkerState
 
@@ -18,6 +17,7 @@ from engine.findings import FindingsError
 from rftui.runs.rundir import RunDir
 from rftui.tui.areas import AREAS
 from rftui.tui.keys import Key, bindings
+from rftui.tui.screens.dialog import Dialog
 from rftui.tui.screens.plan_keys import LAUNCH_KEYS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
     fix: dict[str, Any] | None = None
 
 
-class LaunchScreen(ModalScreen[Outcome | None]):
+class LaunchScreen(Dialog[Outcome | None]):
     """Prepares, creates and starts a run as `rft launch` does, and follows it to its first step."""
 
     class Told(Message):

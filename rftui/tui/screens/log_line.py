@@ -6,14 +6,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from rftui.tui.keys import bindings
+from rftui.tui.screens.dialog import Dialog
 from rftui.tui.screens.logs_keys import LINE_KEYS
 
 
-class LogLineScreen(ModalScreen[None]):
+class LogLineScreen(Dialog[None]):
     """The text, folded; `title` says where it stands."""
 
     CSS_PATH = "log_line.tcss"

@@ -8,10 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from rftui.tui.screens.dialog import Dialog
 from rftui.tui.text import clean_line
 
 
@@ -23,7 +23,7 @@ class Offered(NamedTuple):
     title: str
 
 
-class PresetsScreen(ModalScreen[str | None]):
+class PresetsScreen(Dialog[str | None]):
     """Returns the name of a preset or the path of a file, or None."""
 
     class Found(Message):

@@ -6,14 +6,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from rftui.tui.screens.dialog import Dialog
 
 CONFIRMATION = "kill"
 
 
-class StopDialog(ModalScreen[str | None]):
+class StopDialog(Dialog[str | None]):
     """Returns `stop`, `kill` or None. Killing has to be confirmed by a typed word."""
 
     CSS_PATH = "stop.tcss"
