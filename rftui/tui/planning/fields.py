@@ -1,8 +1,7 @@
 """The parameters as the form shows them: value, where it comes from, why, and what is wrong with it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from engine.config.registry import Parameter, parameters, section_class, value_of
 from engine.config.sections import RunConfig
@@ -11,53 +10,8 @@ from engine.findings import Finding
 from rftui.plan.planner import SOURCE as PLANNER
 from rftui.tui.planning.consider import Considered, Ground
 from rftui.tui.planning.edits import SOURCE as USER
+from rftui.tui.planning.rows import Field, Heading, Problem, Row
 from rftui.tui.text import clean_line
-
-Origin = Literal["default", "preset", "planner", "user"]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One parameter of the form. Texts are as one writes them in YAML, on one line."""
-
-    parameter: Parameter
-    value: str
-    origin: Origin
-    without: str
-    """The value without the user's edit, and where it would come from."""
-    reason: str
-    """Of the planner."""
-    problem: str
-    severity: Literal["error", "warning", ""]
-    changed: bool
-    """Whether the value is not the default."""
-
-    @property
-    def key(self) -> str:
-        return self.parameter.key
-
-    @property
-    def refused(self) -> bool:
-        """This version takes no value for it."""
-        return self.parameter.not_built == "any"
-
-
-@dataclass(frozen=True)
-class Heading:
-    """The name of a section, and what it is about."""
-
-    section: str
-    about: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, on a line under the field."""
-
-    of: Field
-
-
-Row = Heading | Field | Problem
 
 
 def fields(now: Considered, ground: Ground) -> list[Field]:

@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from rftui.tui.planning.fields import Field, Heading, Problem, Row
-from rftui.tui.planning.words import GLYPHS, ORIGINS
+from rftui.tui.planning.rows import GLYPHS, ORIGINS, Field, Heading, Problem, Row
 
 NAME_CELLS, WIDE_NAME_CELLS = 27, 31
 VALUE_CELLS, WIDE_VALUE_CELLS = 17, 24

@@ -14,16 +14,9 @@ from rftui.launch.command import Command, rank_command
 from rftui.plan.words import gb
 from rftui.runs.rundir import RunDir, auto_name, default_runs_dir
 from rftui.tui.planning.consider import Considered, Ground
-from rftui.tui.planning.fields import Field, described
+from rftui.tui.planning.fields import described
+from rftui.tui.planning.rows import GLYPHS, ORIGINS, Field
 from rftui.tui.text import clean_line
-
-GLYPHS = {"error": ("✖", "$error"), "warning": ("▲", "$warning"), "info": ("·", "$quiet")}
-ORIGINS = {
-    "default": ("·", "$quiet", "default"),
-    "preset": ("○", "$foreground", "preset"),
-    "planner": ("◆", "$quiet", "planner"),
-    "user": ("●", "bold $accent", "you"),
-}
 
 
 def status(now: Considered, ground: Ground, busy: bool, width: int) -> Content:

@@ -13,8 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from rftui.tui.keys import Key, bindings
-from rftui.tui.planning.fields import Field, Problem, Row
 from rftui.tui.planning.form import parts, value_column
+from rftui.tui.planning.rows import Field, Problem, Row
 
 FORM_KEYS = (
     Key("up", "move(-1)", "up", "form: previous parameter", footer=False),

@@ -30,7 +30,7 @@ async def launched(pilot: Pilot[None], edits: dict[str, object]) -> None:
     await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
     screen = app.screen
     assert isinstance(screen, PlanScreen) and screen.edits is not None
-    screen._change(screen.edits.with_values(edits))
+    screen.change(screen.edits.with_values(edits))
     await until(pilot, lambda: not screen.busy and bool(screen.now and screen.now.edits.values))
     await pilot.press("L")
 

@@ -9,8 +9,9 @@ from engine.findings import FindingsError
 from rftui.plan.ask import Subject, planned, preset_layers
 from rftui.tui.planning.consider import Considered, Ground, at_once, completely, look
 from rftui.tui.planning.edits import Edits
-from rftui.tui.planning.fields import Field, Heading, Problem, edit_text, fields, options, parsed, rows
+from rftui.tui.planning.fields import edit_text, fields, options, parsed, rows
 from rftui.tui.planning.machines import machine_of, what_is_wrong
+from rftui.tui.planning.rows import Field, Heading, Problem
 from rftui.tui.planning.words import applicable, launch_line, rank_line
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
