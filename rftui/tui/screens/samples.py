@@ -99,19 +99,23 @@ class SamplesScreen(SamplesReading):
                 Content("No samples have been kept yet: the first ones come with the first step.")
             )
             return
-        if message.newest == self._shown and was_problem is None:
+        if message.newest != self._shown or was_problem is not None:
+            self._shown = message.newest
+            self.summaries.pop(message.newest[0], None)
+            self._show_newest(message.newest[0], message.steps)
+        elif message.steps == self.steps:
             return
-        self._shown = message.newest
         self.steps = message.steps
-        newest = message.newest[0]
-        self.summaries.pop(newest, None)
-        if self.query_now is None:
-            if self.step is None or (self.following and self.step != newest) or self.step not in self.steps:
-                self._go_to_step(newest)
-            elif self.step == newest or was_problem is not None:
-                self.load(self.step)
         self._show_steps()
         self._show_status()
+
+    def _show_newest(self, newest: int, steps: list[int]) -> None:
+        """Show the newest step if it is followed, or shown and has grown."""
+        if self.query_now is not None:
+            return
+        if self.step is None or self.following or self.step not in steps:
+            self.step = newest
+        self.load(self.step)
 
     @on(said.Loaded)
     def loaded(self, message: said.Loaded) -> None:

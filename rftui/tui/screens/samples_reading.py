@@ -94,6 +94,8 @@ class SamplesReading(AreaScreen):
         self.reader: Trajectories | None = None
         self._newest: tuple[int, int] | None = None
         self._steps: list[int] = []
+        self._seen = False
+        """Whether anything was there at any time."""
 
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def look(self) -> None:
@@ -103,6 +105,9 @@ class SamplesReading(AreaScreen):
             newest = reader.newest()
             if newest is None or newest != self._newest:
                 last = self._steps[-1] if self._steps else None
+                if newest is not None and not self._seen:
+                    self._seen = True
+                    self._post(Looked(newest, [newest[0]]))  # it can be read while the others are looked up
                 if newest is None or last is None or newest[0] < last:
                     self._steps = reader.steps() if newest else []
                 else:
