@@ -262,6 +262,7 @@ def unreadable(where: str, error: Exception) -> Finding:
     said = str(getattr(error, "orig", None) or error).splitlines()[0] if str(error) else repr(error)
     causes = {
         "locked": f"{where} is locked by another program",
+        "readonly": f"a process was killed while it wrote to {where}, and the next writer has to undo that",
         "unable to open": f"{where} is gone, or may not be read",
         "no such table": f"{where} holds no trajectories",
         "malformed": f"{where} is damaged",

@@ -1,6 +1,8 @@
 """Kept samples are read in pieces, by a reader that never writes, waits briefly, and says what is wrong."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +201,22 @@ def test_a_locked_database_is_told_after_a_moment(tmp_path: Path, monkeypatch: p
     writer.execute("COMMIT")
     writer.close()
     assert open_trajectories(run).newest() == (1, 16)
+
+
+def test_a_writer_that_was_killed_leaves_a_word(tmp_path: Path) -> None:
+    run = create(tmp_path, "run")
+    path = keep_samples(run, 1)
+    killed = """
+import os, sqlite3, sys
+writer = sqlite3.connect(sys.argv[1], isolation_level=None)
+writer.execute("PRAGMA cache_size = 1")
+writer.execute("BEGIN")
+writer.execute("UPDATE trajectories SET response = hex(zeroblob(20000))")
+os._exit(9)"""
+    assert subprocess.run([sys.executable, "-c", killed, str(path)], timeout=60).returncode == 9
+    assert "a process was killed while it wrote" in problem(run)
+    keep_samples(run, 2)  # as a resumed run does
+    assert open_trajectories(run).steps() == [1, 2]
 
 
 def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
