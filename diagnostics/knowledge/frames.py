@@ -11,6 +11,8 @@ CHAIN = re.compile(r"The above exception was the direct cause|During handling of
 FRAME = re.compile(r"""\s*File ["“'](?P<file>[^"”']+)["”'], line \d+(?:, in (?P<function>\S+))?""")
 _RICH = re.compile(r"[│|❱ ]*(?P<file>[/~][\w./+-]+\.py):\d+ in (?P<function>[\w<>.]+)")
 """As the package rich draws them."""
+_ENVIRONMENT = re.compile(r"""[^"“'\s]*/(?=(?:site|dist)-packages/|lib/python\d)""")
+"""Where an environment lies, which tells nothing: names of its folders (`envs`, `verl`) are no packages."""
 _CHAIN_REACH = 3
 """Lines before a header in which it is said that an exception follows from another."""
 
@@ -29,10 +31,15 @@ def _frames(block: Sequence[Line], at: int) -> Iterator[str]:
     for number in range(at - 1, -1, -1):
         text = block[number].text
         if found := FRAME.match(text) or _RICH.match(text):
-            file = found["file"].replace("\\", "/")
+            file = without_environment(found["file"].replace("\\", "/"))
             yield f"{file}:{found['function'] or ''}"
         elif HEADER in text and not is_chained(block, number):
             return
+
+
+def without_environment(text: str) -> str:
+    """A path or a frame's line with what leads to `site-packages` left out."""
+    return _ENVIRONMENT.sub("/", text, count=1)
 
 
 def is_chained(block: Sequence[Line], header: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin
-from diagnostics.knowledge.frames import FRAME, HEADER, closest, is_chained
+from diagnostics.knowledge.frames import FRAME, HEADER, closest, is_chained, without_environment
 from diagnostics.knowledge.lines import Line, indent
 from diagnostics.knowledge.scan import Hit, Scanned
 from diagnostics.knowledge.schema import Nearby, Role, Signature
@@ -193,7 +193,7 @@ def trace_of(hit: Hit) -> list[str]:
             start, frames = number, frames + 1
     if not frames:
         start = max(0, hit.at - _NEAR_BEFORE)
-    return [line.text for line in hit.block[start : hit.at + 1 + _NEAR_AFTER]]
+    return [without_environment(line.text) for line in hit.block[start : hit.at + 1 + _NEAR_AFTER]]
 
 
 def _is_unraisable(hit: Hit) -> bool:

@@ -19,6 +19,8 @@ _PREFIXES = tuple(
         r"(?P<rank>\d{1,4}): (?=\S|  )",
         r"(?P<who>(?:\d{1,3}\.){3}\d{1,3}|(?:node|worker|host|gpu)[\w.-]*): ",
         r"(?:stdout|stderr) [FP] ",
+        r"\[(?P<who>pod/[^\]\s]+)\] ?",
+        r"(?P<who>[a-zA-Z][\w.]*[-_][\w.-]*\d) +\| ?",
         r"\((?P<who>[^()]*\bpid=\d+[^()]*|raylet[^()]*|autoscaler[^()]*|gcs_server[^()]*)\) ?",
         rf"\[?(?P<Y>\d{{4}})[-/](?P<M>\d\d)[-/](?P<D>\d\d)[ T]{_CLOCK}(?:Z|[+-]\d\d:?\d\d)?"
         r"(?P<parts>(?: (?:[A-Z]{2,3}\d+|pid=\d+))*)\]?[:,]?(?: - |[ \t]|$)",
