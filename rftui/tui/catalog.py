@@ -17,14 +17,14 @@ class Metric(NamedTuple):
 METRICS = (
     Metric("reward/mean", "reward", 1),
     Metric("kl/ref", "KL to reference", 2),
+    Metric("policy/entropy", "entropy", 3),
+    Metric("policy/clip_high", "clipped high", 5),
     Metric("response/length_mean", "response length", 4),
     Metric("throughput/tokens_per_s", "tokens/s", 6),
     Metric("eval/accuracy", "held-out accuracy", 1),
-    Metric("policy/entropy", "entropy", 3),
-    Metric("reward/std", "reward std", 1),
-    Metric("policy/clip_high", "clipped high", 5),
-    Metric("policy/clip_low", "clipped low", 5),
     Metric("grad/norm", "gradient norm", 2),
+    Metric("reward/std", "reward std", 1),
+    Metric("policy/clip_low", "clipped low", 5),
     Metric("response/truncated", "truncated share", 4),
     Metric("response/length_max", "longest response", 4),
     Metric("rollout/zero_variance_groups", "zero-variance groups", 3),
@@ -36,7 +36,7 @@ METRICS = (
     Metric("lr/actor", "learning rate", 6),
 )
 _KNOWN = {metric.name: metric for metric in METRICS}
-PLANNED = METRICS[:4]
+PLANNED = METRICS[:6]
 """What is charted, empty, before the first step."""
 
 

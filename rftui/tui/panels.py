@@ -103,14 +103,16 @@ def sample_panel(snapshot: Snapshot, width: int, height: int) -> Content:
 
 
 def notice_strip(snapshot: Snapshot, width: int, height: int) -> Content:
-    """A line per notice; the last line counts those that do not fit."""
-    lines = [_notice(*SEVERITIES[n.severity], n.text, width) for n in snapshot.notices]
+    """A line per notice, the first with the key that opens them; the last counts those that do not fit."""
+    found = snapshot.notices
+    hint = "n opens" if len(found) == 1 or 1 < len(found) <= height else f"n opens all {len(found)}"
+    lines = [
+        _notice(*SEVERITIES[notice.severity], notice.text, width, hint if at == 0 else "")
+        for at, notice in enumerate(found)
+    ]
     if len(lines) > height > 1:
         lines = [*lines[: height - 1], _notice("…", "$quiet", f"{len(lines) - height + 1} more", width)]
-    elif len(lines) > height == 1:
-        more = f"+{len(lines) - 1} more"
-        lines = [_notice(*SEVERITIES[snapshot.notices[0].severity], snapshot.notices[0].text, width, more)]
-    return Content("\n").join(lines)
+    return Content("\n").join(lines[: max(1, height)])
 
 
 def alert_detail(number: int) -> Painter:

@@ -38,8 +38,8 @@ from rftui.tui.widgets.panel import Panel
 
 LOADING_S = 0.25
 """Seconds between two pictures while a long run is being read."""
-SLOW_S = 5.0
-"""Seconds between two pictures of charts, tables and the log on a slow line."""
+SLOW_CHARTS_S, SLOW_TABLES_S = 5.0, 15.0
+"""Seconds between two pictures of charts and log, and of everything else below the figures, on slow lines."""
 ROWS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
 LAYOUTS = ("charts", "gpus", "text")
 
@@ -80,7 +80,7 @@ class LiveScreen(ChartActions, AlertActions):
         self.layout_preset = 0
         self._newest_step = 0
         self._held: deque[LogLine] = deque(maxlen=KEPT)
-        self._painted_all = 0.0
+        self._painted = {"charts": 0.0, "tables": 0.0}
         self._wants = Wanted()
         self._asked = threading.Event()
         self._wake = threading.Event()
@@ -178,24 +178,32 @@ class LiveScreen(ChartActions, AlertActions):
         changed = self.snapshot is None or self.snapshot.active != snapshot.active
         had_notices = bool(self.snapshot and self.snapshot.notices)
         self.snapshot = snapshot
-        now = time.monotonic()
-        all_of_it = in_full or changed or not self.context.settings.slow or now - self._painted_all >= SLOW_S
+        in_full = in_full or changed or not self.context.settings.slow
+        charts = in_full or self._due("charts", SLOW_CHARTS_S)
+        tables = in_full or self._due("tables", SLOW_TABLES_S)
         with self.app.batch_update():
             self._paint_status()
             for panel in self.query(Panel):
-                if panel.id in ("figures", "notices") or (all_of_it and panel.id not in ("status", "alert")):
+                if panel.id in ("figures", "notices") or (tables and panel.id not in ("status", "alert")):
                     panel.show(snapshot)
-            if all_of_it:
-                self._painted_all = now
+            if charts:
                 self.paint_charts()
             if self.alert_at is not None:
                 self.show_alert()
             self._paint_notices(snapshot)
-            if self._held and all_of_it:
+            if self._held and charts:
                 self.query_one(LogTail).extend(self._held)
                 self._held.clear()
         if changed or had_notices != bool(snapshot.notices):
             self.refresh_bindings()
+
+    def _due(self, what: str, every: float) -> bool:
+        """Whether these were last painted that many seconds ago, and so are painted now."""
+        now = time.monotonic()
+        due = now - self._painted[what] >= every
+        if due:
+            self._painted[what] = now
+        return due
 
     def _paint_notices(self, snapshot: Snapshot) -> None:
         for lines in (1, 2, 3):

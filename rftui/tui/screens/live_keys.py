@@ -7,7 +7,7 @@ LIVE_KEYS = (
     Key("z", "zoom", "zoom", "the focused pane over the whole screen; esc goes back"),
     Key("comma", "page(-1)", "page", "previous page of charts", shown=","),
     Key("full_stop", "page(1)", "page", "next page of charts", shown="."),
-    Key("n", "alert(1)", "alerts", "next alert with its evidence and fixes"),
+    Key("n", "alert(1)", "alerts", "next alert with its evidence and fixes", footer=False),
     Key("N", "alert(-1)", "previous alert", "previous alert", footer=False),
     Key("plus", "closer(0.5)", "closer", "half as many steps in the charts", shown="+", footer=False),
     Key("equals_sign", "closer(0.5)", "closer", "the same, without shift", shown="=", footer=False),

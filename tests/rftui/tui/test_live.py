@@ -62,7 +62,7 @@ async def test_pages_turn_around_the_ends(finished: RunDir) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "KL to reference")
         await pilot.press(".")
-        await shows(pilot, "response length", "tokens/s")
+        await shows(pilot, "entropy", "clipped high")
         assert "KL to reference" not in screen_text(app)
         await pilot.press(",", ",")
         last = charts(app)
@@ -84,9 +84,9 @@ async def test_unknown_metrics_get_charts_of_their_own_after_the_known_ones(tmp_
 async def test_zoom_fills_the_screen_with_the_focused_pane_and_goes_back(finished: RunDir) -> None:
     app = open_run(finished)
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "held-out accuracy")
+        await shows(pilot, "response length")
         await pilot.press("tab", "z")
-        await until(pilot, lambda: "held-out accuracy" not in screen_text(app))
+        await until(pilot, lambda: "response length" not in screen_text(app))
         text = await shows(pilot, "KL to reference", "finished")
         zoomed = next(c for c in app.screen.query(Chart) if c.metric and c.metric.name == "kl/ref")
         assert zoomed.size.width == 120
@@ -94,7 +94,7 @@ async def test_zoom_fills_the_screen_with_the_focused_pane_and_goes_back(finishe
         assert len(re.findall("[\u2801-\u28ff]", text)) > 200
         await until(pilot, lambda: zoomed.plot.columns == zoomed.columns)
         await pilot.press("escape")
-        await shows(pilot, "held-out accuracy", "rollout")
+        await shows(pilot, "response length", "rollout")
         app.screen.query_one(LogTail).focus()
         await pilot.press("z")
         await until(pilot, lambda: screen_text(app).count(" reward 0.") > 25)
@@ -155,7 +155,7 @@ async def test_pages_turn_while_paused(growing: FakeRun) -> None:
         await shows(pilot, "step 40/200")
         await pilot.press("space", ".")
         await until(pilot, lambda: bool(app.screen.query(Chart).first().plot.buckets))
-        await shows(pilot, "paused", "response length")
+        await shows(pilot, "paused", "entropy")
 
 
 async def test_foreign_text_cannot_harm_the_screen(growing: FakeRun) -> None:

@@ -174,7 +174,7 @@ async def test_every_pane_can_fill_the_screen(cluster: FakeCluster) -> None:
 async def test_alerts_are_gone_through_in_full(cluster: FakeCluster) -> None:
     app = open_run(cluster.run)
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "n alerts")
+        await shows(pilot, "n opens")
         await pilot.press("n")
         await shows(pilot, "alert 1 of 1", "policy.kl-high · step 40", "1. lower lr")
         copied: list[str] = []
