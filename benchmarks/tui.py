@@ -22,6 +22,7 @@ sys.path[0] = str(ROOT)
 sys.path.append(str(ROOT / "benchmarks"))
 
 import tui_keys  # noqa: E402
+import tui_logs  # noqa: E402
 import tui_runs  # noqa: E402
 import tui_watch  # noqa: E402
 from fake_run import finished_run  # noqa: E402
@@ -43,7 +44,9 @@ TARGETS = {
     "pan_ms": 50,
     "log_open_s": 0.5,
     "log_search_s": 3,
-    "log_memory_mb": 5,
+    "log_mb_per_million_lines": 5,
+    "log_tail_lost": 0,
+    "log_tail_pct": 25,
     "bytes_per_s": 10_000,
     "slow_bytes_per_s": 3_000,
 }
@@ -82,6 +85,12 @@ def measure(part: str, runs_dir: Path, quick: bool) -> dict[str, float]:
         points = 100_000 if quick else 1_000_000
         tui_runs.million_points(runs_dir, points)
         return tui_watch.opening_points(runs_dir, points // 20, "start")
+    if part == "logs":
+        lines = tui_runs.big_log(runs_dir, 20_000_000 if quick else 1_000_000_000)
+        return {
+            **tui_logs.reading(runs_dir, lines),
+            **tui_logs.tailing(runs_dir, 200_000 if quick else 2_000_000),
+        }
     raise SystemExit(f"{part!r} is none of {', '.join(PARTS)}")
 
 

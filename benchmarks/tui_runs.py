@@ -86,22 +86,24 @@ def million_points(runs_dir: Path, points: int, metrics: int = 20) -> RunDir:
     return fake.run
 
 
-def big_log(runs_dir: Path, size: int) -> RunDir:
-    """A finished run whose rank 0 printed `size` bytes; its last line holds the word `needle`."""
+def big_log(runs_dir: Path, size: int) -> int:
+    """A finished run whose rank 0 printed `size` bytes, with a needle in the last line; how many lines."""
     fake = FakeRun(runs_dir, "log", ranks=1, total=10, age_s=2000)
     for _ in range(10):
         fake.step()
     block = "".join(LINE.format(i, 0) for i in range(10_000)).encode()
     with (fake.run.logs_dir / "rank-00000.log").open("ab") as file:
-        for _ in range(max(1, size // len(block))):
+        blocks = max(1, size // len(block))
+        for _ in range(blocks):
             file.write(block)
         file.write(b"the needle stands in the last line\n")
     fake.end("finished")
-    return fake.run
+    return blocks * 10_000 + 11
 
 
 def lines(run: RunDir, count: int, rank: int = 1) -> None:
     """Write so many lines into one log of a run, as fast as a process can."""
+    print("ready", flush=True)
     with (run.logs_dir / f"rank-{rank:05d}.log").open("a", buffering=1 << 16) as file:
         for number in range(count):
             file.write(LINE.format(number, rank))

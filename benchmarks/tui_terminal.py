@@ -131,10 +131,10 @@ class Terminal:
 
     def usage(self, seconds: float) -> tuple[float, float]:
         """Percent of a core, and bytes per second, over the next seconds; children count too."""
-        before, written, begin = self._cpu_seconds(), self.bytes, time.perf_counter()
+        before, written, begin = self.cpu_seconds(), self.bytes, time.perf_counter()
         time.sleep(seconds)
         took = time.perf_counter() - begin
-        used = (self._cpu_seconds() - before) / took * 100, (self.bytes - written) / took
+        used = (self.cpu_seconds() - before) / took * 100, (self.bytes - written) / took
         self.settle(0.01)
         return used
 
@@ -142,7 +142,8 @@ class Terminal:
         """Resident megabytes of the process."""
         return self.watched.memory_info().rss / 1e6
 
-    def _cpu_seconds(self) -> float:
+    def cpu_seconds(self) -> float:
+        """CPU time used so far, with that of children that ended."""
         used = self.watched.cpu_times()
         return used.user + used.system + used.children_user + used.children_system
 

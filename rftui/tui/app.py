@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
-from textual.command import CommandPalette, Provider
+from textual.command import Provider
 from textual.message import Message
 
 from engine.findings import FindingsError
@@ -19,6 +19,7 @@ from rftui.tui.areas import AREAS, REPLAY, Area, area
 from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS, Key, bindings
 from rftui.tui.notify import WATCH_S, News, RunWatcher, tell_desktop
+from rftui.tui.palette import Palette
 from rftui.tui.screens.help import HelpScreen
 from rftui.tui.settings import Settings, keep_setting
 from rftui.tui.themes import DEFAULTS, THEMES, theme_name
@@ -155,9 +156,9 @@ class RftuiApp(App[None]):
 
     async def action_command_palette(self) -> None:
         """Open the palette, which must not be mounted over another area than it was opened on."""
-        if not CommandPalette.is_open(self):
+        if not isinstance(self.screen, Palette):
             async with self._moving:
-                await self.push_screen(CommandPalette())
+                await self.push_screen(Palette())
 
     def action_leave(self) -> None:
         """End the program, and say that a run goes on without it."""

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 
 from rftui.tui.screens.dialog import Dialog
 from rftui.tui.text import clean_line
+from rftui.tui.widgets.options import Options
 
 
 class ChooseScreen(Dialog[int | None]):
@@ -28,7 +29,7 @@ class ChooseScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static(self.question, id="question", markup=False)
-            yield OptionList(*(Option(Content(clean_line(line))) for line in self.lines), id="choices")
+            yield Options(*(Option(Content(clean_line(line))) for line in self.lines), id="choices")
             yield Static(self.hint, id="hint", markup=False)
 
     @on(OptionList.OptionSelected)

@@ -10,6 +10,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rftui.tui.screens.dialog import Dialog
+from rftui.tui.widgets.options import Options
 
 
 class ConfirmScreen(Dialog[bool]):
@@ -28,7 +29,7 @@ class ConfirmScreen(Dialog[bool]):
         with Vertical(id="dialog"):
             yield Static(self.question, id="question", markup=False)
             yield Static("\n".join(self.lines), id="lines", markup=False)
-            yield OptionList(
+            yield Options(
                 Option(self.leave, id="leave"), Option(self.do, id="do"), id="choices", markup=False
             )
 

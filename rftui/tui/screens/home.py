@@ -21,6 +21,7 @@ from rftui.tui.context import Context
 from rftui.tui.home import Badge, PresetRow
 from rftui.tui.keys import Key, bindings
 from rftui.tui.screens.area import AreaScreen
+from rftui.tui.widgets.options import Options
 
 REFRESH_S = 2.0
 MACHINE_S = 15.0
@@ -75,10 +76,10 @@ class HomeScreen(AreaScreen):
         yield Static(self._head(), id="head")
         with Horizontal(id="panels"):
             with Vertical(id="left"):
-                yield OptionList(id="runs")
+                yield Options(id="runs")
                 yield Static(self._invitation(), id="empty")
             with Vertical(id="right"):
-                yield OptionList(id="presets")
+                yield Options(id="presets")
                 yield Static(home.machine_lines(None, None, 80), id="machine")
         yield Footer(show_command_palette=False)
 

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 
 from rftui.tui.screens.dialog import Dialog
 from rftui.tui.text import clean_line
+from rftui.tui.widgets.options import Options
 
 
 class Offered(NamedTuple):
@@ -44,7 +45,7 @@ class PresetsScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static("Plan which preset?", id="question")
-            yield OptionList(id="presets")
+            yield Options(id="presets")
             yield Input(placeholder="or a YAML file", id="file")
             yield Static(f"esc: {self.without}", id="hint")
 

@@ -10,6 +10,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from rftui.tui.screens.dialog import Dialog
+from rftui.tui.widgets.options import Options
 
 CONFIRMATION = "kill"
 
@@ -27,7 +28,7 @@ class StopDialog(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static(f"Stop {self.run_name}?", id="question", markup=False)
-            yield OptionList(
+            yield Options(
                 Option("Stop after this step: it is finished and saved, then the run ends", id="stop"),
                 Option("Kill now: what came after the last checkpoint is lost", id="kill"),
                 Option("Keep running", id="keep"),
