@@ -26,6 +26,7 @@ from rftui.tui.screens.ask import AskScreen
 from rftui.tui.screens.confirm import ConfirmScreen
 from rftui.tui.screens.doctor_keys import DOCTOR_KEYS
 from rftui.tui.widgets.option_rows import show_rows
+from rftui.tui.widgets.options import Options
 from rftui.tui.widgets.text_pane import TextPane
 
 PAINT_S = 0.05
@@ -84,7 +85,7 @@ class DoctorScreen(AreaScreen):
         yield Input(id="filter", placeholder="words; esc shows all again", compact=True)
         with Horizontal(id="panels"):
             with Vertical(id="left"):
-                yield OptionList(id="checks")
+                yield Options(id="checks")
             yield TextPane(id="details", title="details")
         yield Footer(show_command_palette=False)
 
