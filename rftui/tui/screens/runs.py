@@ -39,6 +39,7 @@ class RunsScreen(RunActions):
             self.rows, self.complete = rows, complete
 
     CSS_PATH = "runs.tcss"
+    AUTO_FOCUS = "#runs"
     KEYS: ClassVar[tuple[Key, ...]] = (*RUNS_KEYS, *GRID_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(RUNS_KEYS)
 
@@ -57,7 +58,7 @@ class RunsScreen(RunActions):
 
     def compose(self) -> ComposeResult:
         yield Static(self._head(), id="head")
-        yield Input(placeholder=EXAMPLE, id="filter")
+        yield Input(placeholder=EXAMPLE, id="filter", disabled=True)
         yield Static(id="wrong", markup=False)
         yield RunsGrid(id="runs")
         yield Static(self._invitation(), id="empty")
@@ -67,7 +68,6 @@ class RunsScreen(RunActions):
 
     def on_mount(self) -> None:
         """Look now and again and again."""
-        self.grid.focus()
         self.look_every(REFRESH_S, self.look)
 
     @property
@@ -163,7 +163,9 @@ class RunsScreen(RunActions):
     def action_filter(self) -> None:
         """Write a filter."""
         self.add_class("-filtering")
-        self.query_one(Input).focus()
+        field = self.query_one(Input)
+        field.disabled = False
+        field.focus()
 
     @on(Input.Changed, "#filter")
     def refilter(self, event: Input.Changed) -> None:
@@ -182,8 +184,13 @@ class RunsScreen(RunActions):
     def leave_filter(self) -> None:
         """Back to the table; a filter that is wrong stays to be mended."""
         if not self.has_class("-wrong"):
-            self.remove_class("-filtering")
-            self.grid.focus()
+            self._close_filter()
+
+    def _close_filter(self) -> None:
+        """Back to the table; what is out of sight takes no keys."""
+        self.remove_class("-filtering")
+        self.grid.focus()
+        self.query_one(Input).disabled = True
 
     # --- keys ------------------------------------------------------------------------------------------
 
@@ -273,8 +280,7 @@ class RunsScreen(RunActions):
     async def action_back(self) -> None:
         """Out of the filter, then without filter, then without marks, then home."""
         if self.has_class("-filtering"):
-            self.remove_class("-filtering")
-            self.grid.focus()
+            self._close_filter()
         elif self.query_text:
             self.query_one(Input).value = ""
         elif self.marked:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from textual import work
+from textual.screen import ModalScreen
 
 from engine.findings import FindingsError
 from rftui.launch import stop as stopping
@@ -50,7 +51,7 @@ class RunActions(AreaScreen):
         if (row := self.chosen) is None:
             return
         hint = "enter keeps it, also an empty one; esc leaves it as it was"
-        text = await self.app.push_screen_wait(AskScreen(f"Note about {row.name}", hint, row.notes.text))
+        text = await self._asked(AskScreen(f"Note about {row.name}", hint, row.notes.text))
         if text is None:
             return
         await self._tried(partial(notes.write_text, RunDir(row.summary.path), text))
@@ -64,7 +65,7 @@ class RunActions(AreaScreen):
         ask = AskScreen(
             f"Tags of {row.name}", "words separated by spaces; esc leaves them", " ".join(row.notes.tags)
         )
-        line = await self.app.push_screen_wait(ask)
+        line = await self._asked(ask)
         if line is None:
             return
         await self._tried(partial(notes.write_tags, RunDir(row.summary.path), line.split()))
@@ -91,7 +92,7 @@ class RunActions(AreaScreen):
         def check(line: str) -> str:
             return "" if line == run.name else f"not deleted: that is not {run.name!r}"
 
-        if await self.app.push_screen_wait(AskScreen(question, hint, check=check)) is None:
+        if await self._asked(AskScreen(question, hint, check=check)) is None:
             return
         gone = await self._tried(partial(delete.delete, run))
         if gone:
@@ -106,7 +107,7 @@ class RunActions(AreaScreen):
         if (row := self.chosen) is None:
             return
         run = RunDir(row.summary.path)
-        how = await self.app.push_screen_wait(StopDialog(run.name))
+        how = await self._asked(StopDialog(run.name))
         if how == "kill":
             self.notify(f"{run.name}: killing", markup=False)
             said = await self._tried(partial(stopping.kill, run))
@@ -129,7 +130,7 @@ class RunActions(AreaScreen):
             return
         question = f"Resume {run.name} ({row.status} at step {row.summary.step})?"
         hint = f"as `rft resume {run.name}` does; its earlier steps stay. enter chooses, esc cancels"
-        place = await self.app.push_screen_wait(ChooseScreen(question, [way.words for way in ways], hint))
+        place = await self._asked(ChooseScreen(question, [way.words for way in ways], hint))
         if place is None:
             return
         self.say_doing(f"resuming {run.name}")
@@ -159,15 +160,13 @@ class RunActions(AreaScreen):
         place: int | None = 0
         if len(newest) > 1:
             lines = [f"step {step}" + (", the last" if step == newest[0] else "") for step in newest]
-            place = await self.app.push_screen_wait(ChooseScreen(f"Export which of {run.name}?", lines))
+            place = await self._asked(ChooseScreen(f"Export which of {run.name}?", lines))
         if place is None:
             return
         step = newest[place]
         question = f"Write step {step} of {run.name} as a Hugging Face folder to"
         hint = "a new or an empty folder; enter writes it, esc cancels"
-        target = await self.app.push_screen_wait(
-            AskScreen(question, hint, f"exports/{run.name}-step-{step}", _used)
-        )
+        target = await self._asked(AskScreen(question, hint, f"exports/{run.name}-step-{step}", _used))
         if target is None:
             return
 
@@ -185,7 +184,11 @@ class RunActions(AreaScreen):
         self.say_doing("")
         self._tell(code, said, f"step {step} of {run.name} is in {target}")
 
-    # --- saying ----------------------------------------------------------------------------------------
+    # --- asking and saying -----------------------------------------------------------------------------
+
+    async def _asked(self, dialog: ModalScreen[Found | None]) -> Found | None:
+        """The answer of a dialog; None where the user has gone to another screen meanwhile."""
+        return await self.app.push_screen_wait(dialog) if self.is_current else None
 
     async def _tried(self, action: Callable[[], Found]) -> Found | None:
         """Do it in a thread; None, and the reason on the screen, where it is refused."""
