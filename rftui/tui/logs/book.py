@@ -116,6 +116,7 @@ class LogBook:
                 self._place = self.walk.at_line(Line(files.index(at[0]), at[1]))
             else:
                 self._place = self.walk.at_time(at[0].time_at(at[1]))
+            self._place = self._at_a_line(self._place)
         self._search = None
 
     def _fold(self) -> None:
@@ -206,9 +207,11 @@ class LogBook:
 
     def _stand(self, place: Place) -> None:
         self._hold()
-        if not self.walk.forward(place, 1)[0]:
-            place = self.walk.backward(self.walk.end, 1)[1]
-        self._place, self._row = place, self.height // 3
+        self._place, self._row = self._at_a_line(place), self.height // 3
+
+    def _at_a_line(self, place: Place) -> Place:
+        """That place; the last line where nothing follows."""
+        return place if self.walk.forward(place, 1)[0] else self.walk.backward(self.walk.end, 1)[1]
 
     def _hold(self) -> None:
         if self.following:

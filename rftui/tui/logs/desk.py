@@ -10,7 +10,11 @@ from rftui.tui.logs.page import Page
 
 Command = Callable[[LogBook], object]
 
-SLICE_S = 0.02
+SLICE_S = 0.01
+START_S = 0.15
+"""After the first page, so that it is painted before anything is counted."""
+BREATH_S = 0.002
+"""Between slices of work, so that the screen has its turn."""
 PAGES_APART_S = 0.1
 """Between pages that nobody asked for."""
 SOON_S = 0.1
@@ -47,7 +51,7 @@ class Desk:
         """Work until it is closed."""
         book = self._book()
         pause, look_at, shown_at = SOON_S, 0.0, 0.0
-        dirty = True
+        dirty, work_at = True, time.monotonic() + START_S
         while not self._closed:
             self._wake.clear()
             asked = self._obey(book)
@@ -63,12 +67,13 @@ class Desk:
             if asked or (dirty and time.monotonic() - shown_at >= PAGES_APART_S):
                 self._show(book.page())
                 shown_at, dirty = time.monotonic(), False
-            if book.work(SLICE_S):
+            if time.monotonic() >= work_at and book.work(SLICE_S):
                 dirty = True
+                self._wake.wait(BREATH_S)
             elif dirty:
                 self._wake.wait(max(0.0, shown_at + PAGES_APART_S - time.monotonic()))
             else:
-                self._wake.wait(max(0.0, look_at - time.monotonic()))
+                self._wake.wait(max(0.0, max(look_at, work_at) - time.monotonic()))
 
     def _obey(self, book: LogBook) -> bool:
         obeyed = False

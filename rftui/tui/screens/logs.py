@@ -93,12 +93,10 @@ class LogsScreen(AreaScreen):
 
     def on_screen_suspend(self) -> None:
         """Nobody looks: nothing is read."""
-        super().on_screen_suspend()
         self._desk.sleep(True)
 
     def on_screen_resume(self) -> None:
         """Read on, at once."""
-        super().on_screen_resume()
         self._desk.sleep(False)
 
     # --- for other screens -----------------------------------------------------------------------------
@@ -113,6 +111,10 @@ class LogsScreen(AreaScreen):
         from rftui.tui.logs.stamps import naive
 
         self._ask(lambda book: book.show_time(f"r{rank}", naive(time)))
+
+    def find(self, wanted: Query | None) -> None:
+        """Search for it, or drop the search."""
+        self._ask(lambda book: book.find(wanted))
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -283,7 +285,7 @@ class LogsScreen(AreaScreen):
         elif self.page.searched is not None:
             self._ask(LogBook.cancel)
         elif self.page.query is not None:
-            self._ask(lambda book: book.find(None))
+            self.find(None)
         elif not self.page.filter.open:
             self._ask(lambda book: book.filter_by(Filter()))
         else:

@@ -47,7 +47,7 @@ def logged(tmp_path: Path) -> FakeRun:
 @asynccontextmanager
 async def opened(fake: FakeRun, size: tuple[int, int] = (100, 24)) -> AsyncIterator[Pilot[None]]:
     app = RftuiApp(fake.run.path.parent, fake.run)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await pilot.press("4")
         await until(pilot, lambda: isinstance(app.screen, LogsScreen))
         await shows(pilot, "RuntimeError: broken on rank 0")
@@ -193,7 +193,7 @@ async def test_tracebacks_unfold_and_fold(logged: FakeRun) -> None:
         await until(pilot, lambda: "broken on rank 0" in row(pilot))
         await pilot.press("enter")
         await until(pilot, lambda: "Traceback" not in screen_text(pilot.app))
-        await pilot.press("c")
+        await pilot.press("c", "end")
         await shows(pilot, "none folded", "[rank1]: Traceback")
 
 
