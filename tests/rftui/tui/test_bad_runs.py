@@ -6,7 +6,10 @@ from pathlib import Path
 from conftest import shows
 from fake_run import FakeRun
 
+from diagnostics.knowledge.diagnosis import Diagnosed, Diagnosis, Evidence
 from engine.events import Metric
+from engine.findings import Fix
+from rftui.runs import diagnosis
 from rftui.tui.app import RftuiApp
 
 
@@ -65,3 +68,17 @@ async def test_a_folder_that_vanishes_while_watched(tmp_path: Path) -> None:
         await shows(pilot, "cannot be read as a run")
         await pilot.press("s", ".", "l", "z", "escape", "escape")
         await shows(pilot, "No runs in")
+
+
+async def test_what_a_run_died_of_stands_first_and_in_full(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "dead", total=50)
+    fake.step()
+    evidence = (Evidence("logs/rank-00001.log", 812, "CUDA out of memory. Tried to allocate 2 GiB", 1),)
+    fixes = (Fix("use smaller micro-batches", set={"batch.micro_train_batch_size": 2}),)
+    found = Diagnosed("oom", "memory", "GPU memory ran out", "Rank 1 had 79 of 80 GiB.", evidence, fixes, 0.9)
+    diagnosis.write(fake.run, Diagnosis(str(fake.run.path), (found,)))
+    fake.end("failed", "rank 1: exit code 1")
+    async with RftuiApp(tmp_path, fake.run).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "✖ failed", "oom: GPU memory ran out. Rank 1 had 79 of 80 GiB. → use smaller")
+        await pilot.press("n")
+        await shows(pilot, "alert 1 of 2", "logs/rank-00001.log:812: CUDA out of memory", "--set batch.micro_train_")
