@@ -86,10 +86,15 @@ def memory(now: Considered, width: int) -> Content:
 def bars(plan: Plan, width: int) -> list[Content]:
     """A line per phase: `update  ████▓▓▒▒··│   6.2 GB  17.8 free`."""
     free, phases = plan.job.place.free, plan.footprint.phases
-    room = max(8, width - PHASE_CELLS - 21)
+    rests = [_rest(phase, free) for phase in phases]
+    rest_cells = max(map(len, rests))
+    room = max(8, width - PHASE_CELLS - 8 - rest_cells)
     peak = max(phase.bytes for phase in phases)
     scale = max(free, peak) * 1.02 if peak > SMALL * free else peak * 1.2
-    return [_line(phase, free, scale, room) for phase in phases]
+    return [
+        _line(phase, free, scale, room, rest.rjust(rest_cells))
+        for phase, rest in zip(phases, rests, strict=True)
+    ]
 
 
 def segments(phase: PhaseMemory, scale: float, cells: int) -> list[tuple[Kind, int]]:
@@ -104,7 +109,13 @@ def segments(phase: PhaseMemory, scale: float, cells: int) -> list[tuple[Kind, i
     return found
 
 
-def _line(phase: PhaseMemory, free: int, scale: float, cells: int) -> Content:
+def _rest(phase: PhaseMemory, free: int) -> str:
+    """What is left, or missing."""
+    over = phase.bytes - free
+    return f"✖ {gb(over)} over" if over > 0 else f"{gb(-over)} free"
+
+
+def _line(phase: PhaseMemory, free: int, scale: float, cells: int, rest: str) -> Content:
     drawn = segments(phase, scale, cells)
     bar = Content.assemble(*((kind.glyph * length, kind.colour) for kind, length in drawn))
     bar = bar + " " * (cells - bar.cell_length)
@@ -116,9 +127,8 @@ def _line(phase: PhaseMemory, free: int, scale: float, cells: int) -> Content:
     else:  # far away: the axis is broken
         bar = Content.assemble(bar[: cells - 2], ("╱", "$quiet"), line)
     colour = "bold $error" if over else "$warning" if phase.bytes > FULL * free else "$success"
-    rest = f"✖ {gb(phase.bytes - free)} over" if over else f"{gb(free - phase.bytes)} free"
     name = Content.styled(f"{phase.phase:<{PHASE_CELLS}}", "bold" if over else "")
-    return Content.assemble(name, bar, f" {phase.bytes / GB:>6.1f} ", (f"{rest:>13}", colour))
+    return Content.assemble(name, bar, f" {phase.bytes / GB:>6.1f} ", (rest, colour))
 
 
 def _title(now: Considered) -> Content:

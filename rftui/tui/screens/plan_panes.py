@@ -14,6 +14,7 @@ from engine.findings import Finding
 from rftui.tui.context import Context
 from rftui.tui.screens.plan_considering import ConsideringScreen
 from rftui.tui.text import clean_line
+from rftui.tui.widgets.options import Options
 from rftui.tui.widgets.parameter_form import Form
 from rftui.tui.widgets.text_pane import TextPane
 from rftui.tui.widgets.value_editor import Editor
@@ -49,7 +50,7 @@ class PanesScreen(ConsideringScreen):
                 yield Static(id="details")
             with Vertical(id="right"):
                 yield TextPane(id="memory", title="memory, batches, time")
-                yield OptionList(id="findings")
+                yield Options(id="findings")
                 yield TextPane(id="machine", title="this machine")
             yield TextPane(id="command", title="command")
         yield Footer(show_command_palette=False)
