@@ -58,3 +58,12 @@ def growing(tmp_path: Path) -> FakeRun:
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that tests change are not those of the person who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+
+
+@pytest.fixture
+def still_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home screen starts no children, which have tests of their own."""
+    from rftui.tui import home
+
+    monkeypatch.setattr(home, "doctor_badge", lambda: None)
+    monkeypatch.setattr(home, "planned", lambda row: row)

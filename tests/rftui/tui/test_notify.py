@@ -18,6 +18,8 @@ from rftui.tui.app import RftuiApp
 from rftui.tui.notify import News, RunWatcher, desktop
 from rftui.tui.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("still_home")
+
 RFTUI = "from rftui.tui.main import main; main()"
 
 

@@ -23,6 +23,8 @@ from rftui.tui.replay_reader import ReplayReader
 from rftui.tui.screens.live import LiveScreen
 from rftui.tui.screens.replay import ReplayScreen
 
+pytestmark = pytest.mark.usefixtures("still_home")
+
 
 class Real:
     """Seconds of the real world, moved by hand."""

@@ -23,6 +23,8 @@ from rftui.tui.settings import Settings, keep_setting, read_settings, settings_p
 from rftui.tui.start import prepare
 from rftui.tui.themes import CONTRAST, THEMES
 
+pytestmark = pytest.mark.usefixtures("still_home")
+
 RFTUI = "from rftui.tui.main import main; main()"
 
 
