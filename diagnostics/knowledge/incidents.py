@@ -108,9 +108,16 @@ class Log:
         return bool(found) if where == "log" else (hit.source, hit.line.process) in found
 
     def survived(self, hit: Hit) -> bool:
-        """Whether an exception was survived: the log says that it was caught, and progress follows."""
+        """Whether an exception was survived: the log says that it was caught, and gets on or ends well."""
         marked = hit.line.level in ("D", "I", "W") or _says_caught(hit)
-        return marked and self.progress_after(hit, same=False) >= _PROGRESS_MARKED
+        return marked and (self.progress_after(hit, same=False) >= _PROGRESS_MARKED or self._ended_well(hit))
+
+    def _ended_well(self, hit: Hit) -> bool:
+        """Whether the training was complete after a hit; a bar at 100 % alone may be that of a loader."""
+        return any(
+            done.source == hit.source and done.line.number > hit.line.number and "100%|" not in done.match[0]
+            for done in self.builtin_hits(builtin.DONE)
+        )
 
     def outlived(self, hit: Hit) -> bool:
         """The same by progress of the very process alone, for an exception of which nothing is known."""

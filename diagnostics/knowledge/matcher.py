@@ -95,7 +95,7 @@ def signature_probe(signature: Signature) -> Probe:
     return Probe(
         kind="signature",
         name=signature.id,
-        literals=(signature.literal,),
+        literals=(signature.literal, *signature.also),
         pattern=signature.pattern or re.escape(signature.literal),
         raw=signature.raw,
         signature=signature,

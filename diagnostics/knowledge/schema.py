@@ -55,7 +55,7 @@ class Nearby(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line that tells something. `literal` must be in it, in this case; it makes scanning fast.
+    """A line that tells something. `literal`, or one of `also`, must be in it, in this case; so it is fast.
 
     `pattern`: a regular expression searched in the line without its prefixes, then in the whole line; named
     groups extract numbers; default the literal. One that holds `\\n` sees the lines of the same process that
@@ -70,6 +70,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     examples: tuple[str, ...]
     counterexamples: tuple[str, ...]
     """Lines that hold something alike and must not match."""
+    also: tuple[str, ...] = ()
+    """Further literals, for the alternatives of a pattern that do not hold the first."""
     cause: str = ""
     """Slug of the taxonomy; empty for `cascade`, `benign`, and where only something nearby tells it."""
     pattern: str = ""

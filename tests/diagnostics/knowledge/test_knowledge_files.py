@@ -44,7 +44,7 @@ def test_a_signature_names_known_causes(signature: Signature):
 
 @pytest.mark.parametrize("signature", SIGNATURES, ids=by_id)
 def test_what_must_be_nearby_can_be_looked_for(signature: Signature):
-    assert len(signature.literal) >= 3
+    assert all(len(literal) >= 3 for literal in (signature.literal, *signature.also))
     for nearby in signature.nearby:
         re.compile(nearby.pattern)
         assert nearby.cause or nearby.role, "decides nothing"
