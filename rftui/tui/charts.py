@@ -7,11 +7,11 @@ gap, where the line breaks and the bottom row shows a cross.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, isnan, log10, nan
+from math import isnan, log10, nan
 from typing import Literal, NamedTuple
 
 from rftui.runs.series import Bucket
-from rftui.tui import scale
+from rftui.tui import braille, scale
 from rftui.tui.axis import AxisName
 from rftui.tui.axis import Span as XSpan
 from rftui.tui.text import number
@@ -23,23 +23,6 @@ Role = Literal[
 GUTTER = scale.LABEL_WIDTH + 1
 _BOX = GUTTER + 3
 """Cells of a row that are not plot: both sides of the box, the gutter and one cell of air at the right."""
-
-_HALF_UP = 0.5 + 1e-6
-"""Rounds halves up in spite of rounding errors, so that a constant stays on one row."""
-
-_LEFT_DOTS = (0x40, 0x04, 0x02, 0x01)
-_RIGHT_DOTS = (0x80, 0x20, 0x10, 0x08)
-_BRAILLE = [
-    [
-        chr(
-            0x2800
-            + sum(d for bit, d in enumerate(_LEFT_DOTS) if left >> bit & 1)
-            + sum(d for bit, d in enumerate(_RIGHT_DOTS) if right >> bit & 1)
-        )
-        for right in range(16)
-    ]
-    for left in range(16)
-]
 
 
 class Span(NamedTuple):
@@ -258,9 +241,11 @@ def _body(
     """The plot area with its y labels, from the top row down."""
     low, high = span
     dots = rows * 4
-    layers = [_masks(layer, cells, low, high, dots) for layer in (buckets, front)]
+    layers = [braille.masks(layer, cells, low, high, dots) for layer in (buckets, front)]
     most = max(2, min(7, (rows + 1) // 2))
-    labels = {_dot(tick, low, high, dots) // 4: text for tick, text in scale.y_labels(low, high, most, log)}
+    labels = {
+        braille.dot(tick, low, high, dots) // 4: text for tick, text in scale.y_labels(low, high, most, log)
+    }
     marks = _marks(buckets, low, high, dots, _few(buckets, cells))
     body = []
     for row in range(rows - 1, -1, -1):
@@ -295,48 +280,8 @@ def _plot_row(
         for cell in range(len(masks) // 2):
             left, right = masks[2 * cell] >> shift & 15, masks[2 * cell + 1] >> shift & 15
             if left or right:
-                chars[cell], roles[cell] = _BRAILLE[left][right], role
+                chars[cell], roles[cell] = braille.PATTERNS[left][right], role
     return chars, roles
-
-
-def _dot(value: float, low: float, high: float, dots: int) -> int:
-    """The dot row of a value, counted from the bottom."""
-    exact = (value - low) / (high - low) * (dots - 1)
-    return max(0, min(dots - 1, floor(exact + _HALF_UP)))
-
-
-def _masks(buckets: Sequence[Bucket], cells: int, low: float, high: float, dots: int) -> list[int]:
-    """One integer per dot column whose set bits are the dots to draw; neighbours are joined by a line."""
-    masks = [0] * (2 * cells)
-    before: tuple[int, int] | None = None
-    for bucket in buckets:
-        if isnan(bucket.last):
-            before = None
-            continue
-        at = bucket.column
-        bottom, top, last = (_dot(value, low, high, dots) for value in (bucket.min, bucket.max, bucket.last))
-        masks[at] |= _bar(bottom, top)
-        if before:
-            start, level = before
-            _join(masks, start, level, at, max(bottom, min(top, level)))
-        before = (at, last)
-    return masks
-
-
-def _bar(bottom: int, top: int) -> int:
-    """A mask with the bits from `bottom` to `top` set, both included."""
-    return (1 << (top + 1)) - (1 << bottom)
-
-
-def _join(masks: list[int], start: int, level: int, end: int, target: int) -> None:
-    """Draw a straight line between two dots; every column covers half the way to its neighbours."""
-    if level == target and end == start + 1:
-        return
-    slope = (target - level) / (end - start)
-    for column in range(start, end + 1):
-        one = round(level + slope * max(0.0, column - start - 0.5))
-        two = round(level + slope * min(end - start, column - start + 0.5))
-        masks[column] |= _bar(min(one, two), max(one, two))
 
 
 def _marks(
@@ -348,7 +293,7 @@ def _marks(
         if isnan(bucket.last):
             marks.setdefault(0, []).append((bucket.column // 2, "×", "gap"))
         elif few:
-            row = _dot(bucket.last, low, high, dots) // 4
+            row = braille.dot(bucket.last, low, high, dots) // 4
             marks.setdefault(row, []).append((bucket.column // 2, "●", "point"))
     return marks
 

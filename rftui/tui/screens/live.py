@@ -14,7 +14,6 @@ from textual.message import Message
 from textual.widgets import Footer
 from textual.worker import Worker, WorkerState
 
-from engine.findings import FindingsError
 from rftui.runs.rundir import default_runs_dir
 from rftui.tui import panels
 from rftui.tui.context import Context
@@ -29,7 +28,7 @@ from rftui.tui.screens.area import HEIGHTS
 from rftui.tui.screens.live_alerts import AlertActions
 from rftui.tui.screens.live_charts import ChartActions
 from rftui.tui.screens.live_keys import LIVE_KEYS, LOG_KEYS, PANE_KEYS
-from rftui.tui.screens.stop import StopDialog
+from rftui.tui.screens.live_stop import StopActions
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.chart_grid import ChartGrid
@@ -44,7 +43,7 @@ ROWS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
 LAYOUTS = ("charts", "gpus", "text")
 
 
-class LiveScreen(ChartActions, AlertActions):
+class LiveScreen(ChartActions, AlertActions, StopActions):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
 
     class Behind(Message):
@@ -275,32 +274,6 @@ class LiveScreen(ChartActions, AlertActions):
         on = self.snapshot is not None and self.snapshot.active
         said = f"{name} keeps running" if on else f"detached from {name}"
         self.app.exit(message=Text(f"{said}\n  watch: rft {what}{where}"))
-
-    def action_stop(self) -> None:
-        """Ask how to stop the run."""
-        self.app.push_screen(StopDialog(self.run_dir.name), self._stop_as)
-
-    def _stop_as(self, action: str | None) -> None:
-        if action is not None:
-            self.carry_out(action)
-
-    @work(thread=True, exit_on_error=False)
-    def carry_out(self, action: str) -> None:
-        """Write the request, see that a kill is obeyed, and say what happens."""
-        from rftui.launch import stop as stopping  # the planner comes with it: not before the first frame
-
-        run = self.run_dir
-        try:
-            if action == "kill":
-                self.notify(f"{run.name}: killing", markup=False)
-                said = stopping.kill(run)
-            else:
-                stopping.ask(run, "stop")
-                said = "stopping after its present step"
-        except FindingsError as error:
-            self.notify(str(error), severity="error", markup=False)
-        else:
-            self.notify(f"{run.name}: {said}", markup=False)
 
     async def action_back(self) -> None:
         """Out of the crosshair, the zoom or the alert, else home."""
