@@ -45,7 +45,9 @@ def _own(cls: type) -> list[Key]:
 
 def _below(cls: type) -> set[type]:
     """Classes of ours that derive from it."""
-    below = {each for sub in cls.__subclasses__() for each in {sub, *_below(sub)}}
+    below: set[type] = set()
+    for sub in type.__subclasses__(cls):
+        below |= {sub, *_below(sub)}
     return {each for each in below if each.__module__.startswith("rftui.")}
 
 
