@@ -102,18 +102,19 @@ class SamplesReading(AreaScreen):
         """Is there anything new? The first time: is there anything?"""
         with self._telling():
             reader = self._open()
-            newest = reader.newest()
+            newest, steps = reader.newest(), self._steps  # two looks may overlap: each adds to what it saw
             if newest is None or newest != self._newest:
-                last = self._steps[-1] if self._steps else None
                 if newest is not None and not self._seen:
                     self._seen = True
                     self._post(Looked(newest, [newest[0]]))  # it can be read while the others are looked up
-                if newest is None or last is None or newest[0] < last:
-                    self._steps = reader.steps() if newest else []
+                if newest is None:
+                    steps = []
+                elif not steps or newest[0] < steps[-1]:
+                    steps = reader.steps()
                 else:
-                    self._steps = self._steps + reader.steps(after=last)
-                self._newest = newest
-            self._post(Looked(newest, self._steps))
+                    steps = steps + reader.steps(after=steps[-1])
+                self._newest, self._steps = newest, steps
+            self._post(Looked(newest, steps))
 
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)
     def load(self, step: int) -> None:
