@@ -25,7 +25,7 @@ QUIET_S = 60.0
 _CHUNK = 1 << 15
 _TAIL_BYTES = 1 << 16
 _Dated = tuple[float, AnyEvent]
-_DATED = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)|\bstep (\d+)\b")
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)|(?<!warm-up )\bstep (\d+)\b")
 
 
 class ReplayClock:

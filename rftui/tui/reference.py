@@ -5,6 +5,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from textual.screen import Screen
 
@@ -43,10 +44,10 @@ def _own(cls: type) -> list[Key]:
     return [key for key in cls.__dict__["KEYS"] if key not in inherited]
 
 
-def _below(cls: type) -> set[type]:
+def _below(cls: type[Any]) -> set[type[Any]]:
     """Classes of ours that derive from it."""
-    below: set[type] = set()
-    for sub in type.__subclasses__(cls):
+    below: set[type[Any]] = set()
+    for sub in cls.__subclasses__():
         below |= {sub, *_below(sub)}
     return {each for each in below if each.__module__.startswith("rftui.")}
 

@@ -311,13 +311,17 @@ class DoctorScreen(AreaScreen):
         self._keep({**self.board.ignored, row.check.id: entry})
 
     def _keep(self, ignored: dict[str, Ignored]) -> None:
+        self.board = replace(self.board, ignored=ignored)
+        self._paint()
+        self.keep(ignored)
+
+    @work(thread=True, group="keep", exit_on_error=False)
+    def keep(self, ignored: dict[str, Ignored]) -> None:
+        """Write down what is ignored."""
         try:
             write_ignored(ignored_path(), ignored)
         except FindingsError as error:
             self._tell(error.findings)
-            return
-        self.board = replace(self.board, ignored=ignored)
-        self._paint()
 
     def action_export(self) -> None:
         """Ask for the file of the report."""

@@ -204,6 +204,7 @@ async def test_ignored_with_a_reason_it_is_kept_and_never_a_pass(tmp_path: Path,
         await pilot.press(*"known", "enter")
         text = await shows(pilot, "○ 1 ignored", "ignored because: known")
         assert "✖ 1 error" not in text and "✔ 2 fine" in text
+        await until(pilot, lambda: "host.bad" in read_ignored(ignored_path()))
         assert read_ignored(ignored_path())["host.bad"].reason == "known"
     again = RftuiApp(tmp_path)
     async with again.run_test(size=(120, 40)) as pilot:
@@ -212,7 +213,7 @@ async def test_ignored_with_a_reason_it_is_kept_and_never_a_pass(tmp_path: Path,
         await _choose(pilot, "host.bad")
         await pilot.press("i")
         await shows(pilot, "✖ 1 error")
-        assert read_ignored(ignored_path()) == {}
+        await until(pilot, lambda: read_ignored(ignored_path()) == {})
 
 
 async def test_words_filter_the_list_and_escape_shows_all(tmp_path: Path, made: Made) -> None:
