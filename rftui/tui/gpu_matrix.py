@@ -85,10 +85,11 @@ def _columns(found: Sequence[Device]) -> list[Column[Device]]:
     many = len({device.host for device in found}) > 1
     columns: list[Column[Device]] = [
         Column("gpu" if found[0].is_gpu else "rank", 4, lambda d, _: (d.label, "bold")),
-        Column("memory", 5, _memory_bar, rank=2, flexible=True),
         Column("now", 5, lambda d, _: size(d.used), rank=1, right=True),
         Column("peak", 5, lambda d, _: size(d.peak), rank=4, right=True),
     ]
+    if any(device.total for device in found):
+        columns.insert(1, Column("memory", 5, _memory_bar, rank=2, flexible=True))
     if many:
         columns.insert(0, Column("host", 8, lambda d, _: (d.host.partition(".")[0], "$quiet"), rank=8))
     if any(device.utilization is not None for device in found):
@@ -109,7 +110,7 @@ def _columns(found: Sequence[Device]) -> list[Column[Device]]:
 def _memory_bar(device: Device, width: int) -> Cell:
     """Used `█`, the peak `░` behind it, and `┃` where the plan's figure lies."""
     if not device.total:
-        return ("not told", "$quiet") if width >= 8 else ""
+        return ""
     eighths = round(device.fullness * width * 8)
     whole, rest = divmod(min(width * 8, max(0, eighths)), 8)
     used = "█" * whole + (EIGHTHS[rest] if rest else "")

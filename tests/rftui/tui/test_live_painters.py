@@ -158,6 +158,16 @@ def test_a_gpu_row_has_the_plan_the_present_and_the_peak() -> None:
     assert "! idle" in text[6]
 
 
+def test_ranks_without_a_gpu_have_their_memory_and_no_bar_of_nothing() -> None:
+    ranks = (Device("r0", rank=0, used=3 * GIB, peak=4 * GIB), Device("r1", rank=1, used=GIB, peak=GIB))
+    text = lines(Snapshot("r", "running", devices=ranks), 60, 3)
+    assert [line.split() for line in text] == [
+        ["rank", "now", "peak"],
+        ["r0", "3G", "4G"],
+        ["r1", "1G", "1G"],
+    ]
+
+
 def test_sixty_four_gpus_are_glyphs_with_the_worst_beneath() -> None:
     snapshot = Snapshot("r", "running", devices=gpus(64))
     text = lines(snapshot, 60, 16)
