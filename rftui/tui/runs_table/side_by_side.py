@@ -96,12 +96,14 @@ def _table(
 
 
 def _shared(needed: Sequence[int], wished: Sequence[int], room: int) -> list[int]:
-    """As much as each column needs, the widest giving way where that is too much; of the rest, as wished."""
+    """As much as each column needs, the widest giving way where that is too much; the rest goes to the most unmet."""
     widths = [max(need, _LEAST) for need in needed]
     while sum(widths) > room and max(widths) > _LEAST:
         widths[widths.index(max(widths))] -= 1
-    for at, wish in enumerate(wished):
-        widths[at] += max(0, min(wish - widths[at], room - sum(widths)))
+    unmet = [max(0, wish - width) for wish, width in zip(wished, widths, strict=True)]
+    while sum(widths) < room and any(unmet):
+        at = unmet.index(max(unmet))
+        widths[at], unmet[at] = widths[at] + 1, unmet[at] - 1
     return widths
 
 
