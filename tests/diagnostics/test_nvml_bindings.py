@@ -2,18 +2,13 @@
 
 import inspect
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pynvml
-import pytest
 
+from tests.diagnostics.driver import answer, needs_compiler, with_driver
 from tests.diagnostics.fake_nvml import FakeNvml
 
-STUB = Path(__file__).with_name("stub_nvml.c")
 PROBE = """
 import msgspec
 from diagnostics.hardware import detect
@@ -29,18 +24,9 @@ def test_the_stand_in_has_functions_and_numbers_of_the_real_library() -> None:
     assert {n: getattr(FakeNvml, n) for n in constants} == {n: getattr(pynvml, n) for n in constants}
 
 
-@pytest.mark.skipif(not (shutil.which("cc") and sys.platform == "linux"), reason="needs a C compiler")
+@needs_compiler
 def test_answers_pass_through_the_real_bindings(tmp_path: Path) -> None:
-    library = tmp_path / "libnvidia-ml.so.1"
-    subprocess.run(["cc", "-shared", "-fPIC", "-w", "-o", library, STUB], check=True)
-    run = subprocess.run(
-        [sys.executable, "-c", PROBE],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
-    )
-    machine = json.loads(run.stdout)
+    machine = json.loads(answer(PROBE, with_driver(tmp_path)))
     assert (machine["driver"], machine["cuda"], machine["installed"]) == ("570.86.15", "12.8", 2)
     assert machine["topology"]["islands"] == [[0, 1]]
     first, second = machine["gpus"]

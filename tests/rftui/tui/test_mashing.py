@@ -14,7 +14,6 @@ import pytest
 from conftest import screen_text
 from scenes import ENDED, RUNS, WATCHED, make_runs, still
 from textual.events import Key
-from textual.pilot import Pilot
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.app import RftuiApp
@@ -71,14 +70,14 @@ async def mash(seed: int, count: int) -> None:
     async with app.run_test(size=dice.choice(SIZES), notifications=True) as pilot:
         for burst in range(count // AT_ONCE):
             if burst % 5 == 0:
-                await _go(pilot, app, areas[burst // 5 % len(areas)])
+                await _go(app, areas[burst // 5 % len(areas)])
                 await pilot.resize_terminal(*dice.choice(SIZES))
             batch = dice.choices(keys, k=AT_ONCE)
             pressed += batch
             for key in batch:
                 app.post_message(Key(key, SIGNS.get(key, key if len(key) == 1 else None)))
             try:
-                await asyncio.wait_for(pilot.pause(), HANGS_S)
+                await asyncio.wait_for(_taken(app), HANGS_S)
             except TimeoutError:
                 pytest.fail(f"hangs after {pressed[-60:]}:\n{screen_text(app)}")
             assert app.is_running and app._exception is None, f"seed {seed}: ended after {pressed[-60:]}"
@@ -86,14 +85,21 @@ async def mash(seed: int, count: int) -> None:
     assert app.return_code in (0, None)
 
 
-async def _go(pilot: Pilot[None], app: RftuiApp, area: str) -> None:
+async def _taken(app: RftuiApp) -> None:
+    """Wait until the program and then its screen have come to the end of what they were sent."""
+    taken = asyncio.Event()
+    app.call_later(lambda: app.screen.call_later(taken.set))
+    await taken.wait()
+    await asyncio.sleep(0.01)
+
+
+async def _go(app: RftuiApp, area: str) -> None:
     """Out of what lies over the screen, and to an area, unless something asks for more than escape."""
     for _ in range(4):
         app.post_message(Key("escape", None))
-        await pilot.pause(0.02)
+        await asyncio.wait_for(_taken(app), HANGS_S)
     if len(app.screen_stack) == 1:
         await app.open_area(area)
-        await pilot.pause()
 
 
 def _content(runs: Path) -> dict[str, bytes]:
