@@ -96,7 +96,7 @@ def _table(
 
 
 def _shared(needed: Sequence[int], wished: Sequence[int], room: int) -> list[int]:
-    """As much as each column needs, the widest giving way where that is too much; the rest goes to the most unmet."""
+    """What each column needs, the widest giving way where that is too much; what is left, as wished."""
     widths = [max(need, _LEAST) for need in needed]
     while sum(widths) > room and max(widths) > _LEAST:
         widths[widths.index(max(widths))] -= 1
