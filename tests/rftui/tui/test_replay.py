@@ -137,9 +137,8 @@ def test_a_jump_back_begins_anew(tmp_path: Path, real: Real) -> None:
 
 def test_log_lines_come_when_they_are_due(tmp_path: Path) -> None:
     path = tmp_path / "rank-00000.log"
-    path.write_text(
-        "strategy\nwarm-up step 5: loss 4\nstep 1 reward\nstep 2 reward\nsaved\nstep 3 reward\nTraceback\nboom\n"
-    )
+    begun = "strategy\nwarm-up step 5: loss 4\nstep 1 reward\n"
+    path.write_text(f"{begun}step 2 reward\nsaved\nstep 3 reward\nTraceback\nboom\n")
     log = ReplayLog(path, keep=100)
     assert log.poll(0.0, 0, False) == []
     assert log.poll(0.0, 1, False) == ["strategy", "warm-up step 5: loss 4", "step 1 reward"]
