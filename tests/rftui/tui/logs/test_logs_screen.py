@@ -284,7 +284,7 @@ async def test_escape_goes_to_live_and_hidden_logs_are_not_read(logged: FakeRun)
 
 
 async def test_every_key_in_the_footer_has_a_test() -> None:
-    tested = {"slash", "n", "i", "x", "l", "r", "f", "g", "enter", "o"}
+    tested = {"slash", "n", "i", "l", "r", "f", "g", "enter"}
     assert {key.key for key in LOGS_KEYS if key.footer} == tested
 
 
