@@ -17,5 +17,6 @@ class Palette(CommandPalette):
         return super().check_action(action, parameters)
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Leave, unless it has gone already."""
+        """Leave, unless it has gone already; what is still being looked for has nowhere to be shown then."""
+        self.workers.cancel_node(self)
         return super().dismiss(result) if self.is_active else AwaitComplete.nothing()
