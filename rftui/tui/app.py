@@ -154,7 +154,7 @@ class RftuiApp(App[None]):
             return
         await self.open_area(name)
 
-    async def action_command_palette(self) -> None:
+    async def action_command_palette(self) -> None:  # type: ignore[override]  # Textual awaits any action
         """Open the palette, which must not be mounted over another area than it was opened on."""
         if not isinstance(self.screen, Palette):
             async with self._moving:
