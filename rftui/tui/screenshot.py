@@ -1,60 +1,89 @@
-"""Pictures of the live screen: `python -m rftui.tui.screenshot RUN OUT.svg --size 160x48 --keys s,z`."""
+"""Pictures of any screen: `python -m rftui.tui.screenshot RUN OUT.svg --area live --size 160x48 --keys s,z`.
+
+RUN is `-` where no run is open. `--area plan` needs `--preset`.
+"""
 
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from textual.pilot import Pilot
 
 from engine.findings import FindingsError
 from rftui.runs.rundir import RunDir, default_runs_dir, find
 from rftui.tui.app import RftuiApp
-from rftui.tui.screens.live import LiveScreen
+from rftui.tui.areas import AREAS
+from rftui.tui.settings import Settings
 
 READ_TIMEOUT_S = 60.0
+STILL_FOR_S = 1.5
+"""A screen that has not changed for so long shows all that it will show."""
 
 
 async def screenshot(
-    runs_dir: Path, run: RunDir | None, size: tuple[int, int], keys: Sequence[str] = (), theme: str = ""
+    runs_dir: Path,
+    run: RunDir | None,
+    size: tuple[int, int],
+    keys: Sequence[str] = (),
+    theme: str = "rft-dark",
+    area: str = "",
+    preset: str = "",
 ) -> str:
-    """The SVG of a run's live screen, or of the list of runs, after these keys."""
-    app = RftuiApp(runs_dir, run)
-    if theme:
-        app.theme = theme
+    """The SVG of an area, by default that where the program opens, after these keys."""
+    app = RftuiApp(runs_dir, run, settings=Settings(theme="auto", readonly=True))
+    app.theme = theme
     async with app.run_test(size=size) as pilot:
-        await pilot.pause(0.2)
-        screen = app.screen
-        if isinstance(screen, LiveScreen):
-            await asyncio.wait_for(_until_read(screen), READ_TIMEOUT_S)
-        await pilot.press(*keys)
-        await pilot.pause(0.5)
-        return app.export_screenshot(title=f"rft watch {run.name}" if run else "rftui", simplify=True)
+        await pilot.pause()
+        if preset:
+            await app.open_plan(preset)
+        elif area and area != app.area_now:
+            await app.open_area(area)
+        await _until_still(pilot)
+        if keys:
+            await pilot.press(*keys)
+            await _until_still(pilot)
+        title = f"rftui {run.name}" if run and app.area_now not in ("home", "plan", "doctor") else "rftui"
+        return app.export_screenshot(title=title, simplify=True)
 
 
-async def _until_read(screen: LiveScreen) -> None:
-    while screen.snapshot is None or screen.snapshot.loading:
-        await asyncio.sleep(0.05)
+async def _until_still(pilot: Pilot[None]) -> None:
+    """Wait until nothing changes any more, or the time is up: a growing run never stands still."""
+    deadline = time.monotonic() + READ_TIMEOUT_S
+    before, since = "", time.monotonic()
+    while time.monotonic() < deadline and time.monotonic() - since < STILL_FOR_S:
+        await asyncio.sleep(0.1)
+        now = pilot.app.export_screenshot()
+        if now != before:
+            before, since = now, time.monotonic()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the picture; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rftui.tui.screenshot", description=__doc__)
-    parser.add_argument("run", help="name of the run; '-' for the list of runs")
+    parser.add_argument("run", help="name of the run; '-' for none")
     parser.add_argument("out", type=Path, help="the SVG file to write")
+    parser.add_argument(
+        "--area", default="", choices=("", *(area.name for area in AREAS)), help="where to go"
+    )
+    parser.add_argument("--preset", default="", help="the preset to plan")
     parser.add_argument("--size", default="160x48", help="columns x rows")
     parser.add_argument("--keys", default="", help="keys to press first, separated by commas")
-    parser.add_argument("--theme", default="", help="rft-dark, rft-light or rft-cb")
+    parser.add_argument("--theme", default="rft-dark", help="rft-dark, rft-light, rft-cb or rft-mono")
     parser.add_argument("--runs-dir", type=Path, default=default_runs_dir())
     options = parser.parse_args(argv)
     width, _, height = options.size.partition("x")
+    size = (int(width), int(height))
     try:
         run = None if options.run == "-" else find(options.runs_dir, options.run)
     except FindingsError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     keys = [key for key in options.keys.split(",") if key]
-    svg = asyncio.run(screenshot(options.runs_dir, run, (int(width), int(height)), keys, options.theme))
-    options.out.write_text(svg)
+    picture = screenshot(options.runs_dir, run, size, keys, options.theme, options.area, options.preset)
+    options.out.write_text(asyncio.run(picture))
     return 0
 
 
