@@ -82,9 +82,9 @@ class Observed:
             self._take(event)
 
     def values(self, metric: str, steps: int) -> list[float]:
-        """The newest `steps` values of a metric, the newest last; empty where there are fewer."""
-        kept = self.metrics.get(metric, ())
-        return [value for _, value in list(kept)[-steps:]] if len(kept) >= steps else []
+        """The newest `steps` values of a metric, the newest last; empty where fewer are there, or finite."""
+        newest = [value for _, value in self.metrics.get(metric, ())][-steps:]
+        return newest if len(newest) == steps and all(map(isfinite, newest)) else []
 
     def _take(self, event: AnyEvent) -> None:
         if isinstance(event, Gpu):

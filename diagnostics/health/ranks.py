@@ -8,7 +8,7 @@ from engine.findings import Finding, Fix
 from engine.health.stragglers import straggler
 
 SCORE = 0.7
-"""Best time / own time; a rank below it takes 1.4 times as long as the best, or as it once did."""
+"""Others' time / own time; a rank below it takes 1.4 times as long as the others, or as it once did."""
 OF_STEPS, AT_LEAST = 5, 3
 MIN_SECONDS = 0.1
 """Phases shorter than this vary too much to be judged."""
@@ -55,13 +55,14 @@ def _silent(seen: Observed, now: float) -> Iterator[Finding]:
 def _late(seen: Observed) -> Iterator[Finding]:
     """The rank that the others waited for in most of the newest steps."""
     steps = sorted({step for step, _ in seen.waits})[-OF_STEPS:]
-    late: dict[int, list[float]] = {}
+    late: dict[int, dict[int, float]] = {}
     for (step, _), waits in seen.waits.items():
         if step in steps and len(waits) == len(seen.ranks):
             found = straggler(waits, at_least=MIN_SECONDS)
             if found and _matters(seen, step, found.late):
-                late.setdefault(found.rank, []).append(found.late)
-    for rank, seconds in late.items():
+                of_rank = late.setdefault(found.rank, {})
+                of_rank[step] = max(found.late, of_rank.get(step, 0.0))
+    for rank, seconds in ((rank, list(of_rank.values())) for rank, of_rank in late.items()):
         if len(seconds) >= AT_LEAST:
             yield Finding(
                 id="rank.straggler",
@@ -81,29 +82,39 @@ def _matters(seen: Observed, step: int, late: float) -> bool:
 
 
 def _slower_than_others(seen: Observed) -> Iterator[Finding]:
-    if len(seen.ranks) < 2:
-        return
     for phase in OWN_PHASES:
-        slow: dict[int, list[float]] = {}
-        for step in _last_steps(seen, phase):
-            times = {rank: seconds for rank in seen.ranks if (seconds := _time(seen, rank, phase, step))}
-            if len(times) < 2:
-                continue
-            best = min(times.values())
-            for rank, seconds in times.items():
-                if seconds > MIN_SECONDS and best / seconds < SCORE:
-                    slow.setdefault(rank, []).append(best / seconds)
-        lasting = {rank: median(scores) for rank, scores in slow.items() if len(scores) >= AT_LEAST}
-        if lasting and len(lasting) <= len(seen.ranks) // 2:
-            worst = min(lasting, key=lambda rank: lasting[rank])
+        steps = [_times(seen, phase, step) for step in _last_steps(seen, phase)]
+        slow = _slow(steps) if len(steps) == OF_STEPS else {}
+        if slow:
+            worst = min(slow, key=lambda rank: slow[rank])
             yield Finding(
                 id=f"rank.slow-{phase}",
                 severity="warning",
-                cause=f"rank {worst} takes {1 / lasting[worst]:.1f} times as long in phase {phase} as the "
-                f"fastest rank, in {len(slow[worst])} of the last {OF_STEPS} steps.",
-                evidence=tuple(f"rank {rank}: score {score:.2f}" for rank, score in lasting.items()),
+                cause=f"rank {worst} takes {1 / slow[worst]:.1f} times as long in phase {phase} as the "
+                f"others, in each of the last {OF_STEPS} steps.",
+                evidence=tuple(f"rank {rank}: score {score:.2f}" for rank, score in slow.items()),
                 fixes=_look_at(worst),
             )
+
+
+def _slow(steps: list[dict[int, float]]) -> dict[int, float]:
+    """Ranks that were slower than the others in every step, with their median scores.
+
+    Response lengths alone put some rank far behind the fastest in most steps, but not the same one each time.
+    """
+    scores = {rank: [_score(times, rank) for times in steps] for rank in steps[0]}
+    slow = {rank: median(each) for rank, each in scores.items() if max(each) < SCORE}
+    others = scores.keys() - slow.keys()
+    apart = bool(slow and others) and all(
+        min(times[rank] for rank in slow) > max(times[rank] for rank in others) for times in steps
+    )
+    return slow if apart else {}
+
+
+def _score(times: dict[int, float], rank: int) -> float:
+    """The others' median time / the rank's own; 1 where it is too short to be judged, or alone."""
+    others = [seconds for other, seconds in times.items() if other != rank]
+    return median(others) / times[rank] if others and times[rank] > MIN_SECONDS else 1.0
 
 
 def _slower_than_before(seen: Observed) -> Iterator[Finding]:
@@ -139,8 +150,12 @@ def _last_steps(seen: Observed, phase: str) -> list[int]:
     return sorted(set.intersection(*done))[-OF_STEPS:] if done else []
 
 
-def _time(seen: Observed, rank: int, phase: str, step: int) -> float:
-    return sum(seconds for n, seconds in seen.ranks[rank].durations.get(phase, ()) if n == step)
+def _times(seen: Observed, phase: str, step: int) -> dict[int, float]:
+    """Seconds of each rank."""
+    return {
+        rank.rank: sum(seconds for n, seconds in rank.durations.get(phase, ()) if n == step)
+        for rank in seen.ranks.values()
+    }
 
 
 def _look_at(rank: int) -> tuple[Fix, ...]:

@@ -5,6 +5,7 @@ raises nothing.
 """
 
 from collections.abc import Iterator
+from math import inf, isfinite
 from statistics import median
 
 from diagnostics.health.observed import Observed
@@ -58,10 +59,11 @@ def _norms(seen: Observed) -> str:
 
 def _gradient_spike(seen: Observed) -> Iterator[Finding]:
     norms = [value for _, value in seen.metrics.get("grad/norm", ())]
-    if len(norms) <= STEPS:
+    before = list(filter(isfinite, norms[-SPIKE_STEPS - 1 : -1]))
+    if len(before) < STEPS:
         return
-    usual = median(norms[-SPIKE_STEPS - 1 : -1])
-    if usual > 0 and norms[-1] > SPIKE * usual:
+    usual = median(before)
+    if usual > 0 and SPIKE * usual < norms[-1] < inf:
         yield Finding(
             id="train.gradient-spike",
             severity="warning",

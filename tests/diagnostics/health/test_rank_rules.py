@@ -1,7 +1,9 @@
 """Slow and silent ranks are named; progress that stops is noticed by each phase's own measure."""
 
+import random
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from diagnostics.health.progress import stuck
@@ -41,7 +43,25 @@ def test_a_rank_that_is_slower_than_the_others_is_named() -> None:
     watch.take([*map(header, RANKS), *steps(10, {2: 4.0})])
     (found,) = watch.look(end_of(10))
     assert found.id == "rank.slow-rollout"
-    assert found.cause.startswith("rank 2 takes 2.0 times as long in phase rollout as the fastest")
+    assert found.cause.startswith("rank 2 takes 2.0 times as long in phase rollout as the others")
+
+
+def test_two_slow_ranks_are_both_told() -> None:
+    watch = monitor()
+    watch.take([*map(header, RANKS), *steps(5, {0: 3.5, 2: 4.0})])
+    (found,) = watch.look(end_of(5))
+    assert found.id == "rank.slow-rollout"
+    assert [line.split(":")[0] for line in found.evidence] == ["rank 0", "rank 2"]
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.6, 0.9])
+def test_responses_of_different_lengths_make_no_straggler(spread: float) -> None:
+    watch, chance = monitor(), random.Random(1)
+    watch.take(map(header, RANKS))
+    for step in range(1, 101):
+        lengths = {rank: [chance.lognormvariate(0.5, spread) for _ in range(16)] for rank in RANKS}
+        watch.take(steps(1, {rank: max(each) for rank, each in lengths.items()}, first=step))
+        assert not {id for id in ids(watch, end_of(step)) if id.startswith("rank.slow")}
 
 
 def test_a_rank_that_became_slow_is_named() -> None:
@@ -67,6 +87,16 @@ def test_the_rank_that_others_wait_for_is_a_straggler() -> None:
     (found,) = watch.look(end_of(6))
     assert found.id == "rank.straggler"
     assert found.cause == "the others waited for rank 3 in 5 of the last 5 steps, 4.4 s each time."
+
+
+def test_one_late_step_is_counted_once_however_many_groups_wait() -> None:
+    watch = monitor()
+    watch.take([*map(header, RANKS), *steps(6)])
+    for rank in RANKS:
+        for group in ("world", "data", "model"):
+            event = waited(rank, 6, 0.1 if rank == 3 else 4.5)
+            watch.take([msgspec.structs.replace(event, group=group)])
+    assert ids(watch, end_of(6)) == set()
 
 
 def test_a_rank_without_heartbeats_is_silent() -> None:

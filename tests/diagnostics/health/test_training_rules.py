@@ -22,6 +22,10 @@ def test_healthy_metrics_raise_nothing(steps: int) -> None:
         ({"policy__entropy": [1.2] * 50 + [0.05] * 10}, "train.entropy-collapse"),
         ({"kl__ref": [0.01] * 50 + [3.0] * 10}, "train.kl-runaway"),
         ({"policy__loss": [0.1] * 50 + [None] * 10}, "train.not-finite"),
+        ({"kl__ref": [0.01] * 50 + [None] + [0.01] * 9}, "train.not-finite"),
+        ({"policy__entropy": [1.2] * 50 + [None] * 10}, "train.not-finite"),
+        ({"grad__norm": [0.5] * 50 + [None] * 9 + [0.6]}, "train.not-finite"),
+        ({"grad__norm": [0.5] * 59 + [float("inf")]}, "train.not-finite"),
     ],
 )
 def test_each_trouble_has_its_finding(changed: dict[str, float | list[float]], expected: str) -> None:
