@@ -58,6 +58,7 @@ SCENES = (
     Scene("logs", "logs", ("step 60 reward",), WATCHED),
     Scene("samples", "samples", ("step 12", "In May she sold"), ENDED),
     Scene("runs", "runs", (WATCHED, ENDED, BROKEN)),
+    Scene("compare", "runs", (ENDED, BROKEN, "reward"), keys=("down", "space", "down", "space", "c")),
     Scene("doctor", "doctor", ("✖ 1 error", "▲ 1 warning")),
     Scene("help", "home", ("esc closes",), keys=("question_mark",)),
     Scene("stop", "live", ("● running", "step 60/200", "Stop"), WATCHED, keys=("K",)),

@@ -24,6 +24,7 @@ from rftui.runs.rundir import RunDir
 from rftui.tui.app import RftuiApp
 from rftui.tui.areas import AREAS
 from rftui.tui.screens.plan import PlanScreen
+from rftui.tui.screens.runs import RunsScreen
 from rftui.tui.settings import Settings
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
@@ -81,6 +82,8 @@ async def _arrange(pilot: Pilot[None], scene: Scene) -> None:
         await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
     elif app.area_now != scene.area:
         await app.open_area(scene.area)
+    if isinstance(table := app.screen, RunsScreen):
+        await until(pilot, lambda: table.complete and all(row.detail for row in table.rows))
     if scene.keys:
         await _settled(pilot)
         await pilot.press(*scene.keys)
