@@ -16,6 +16,7 @@ from engine.findings import FindingsError
 from rftui.runs.rundir import RunDir, default_runs_dir, find
 from rftui.tui.app import RftuiApp
 from rftui.tui.areas import AREAS
+from rftui.tui.screens.plan import PlanScreen
 from rftui.tui.settings import Settings
 
 READ_TIMEOUT_S = 60.0
@@ -41,6 +42,8 @@ async def screenshot(
             await app.open_plan(preset)
         elif area and area != app.area_now:
             await app.open_area(area)
+        while isinstance(app.screen, PlanScreen) and app.screen.busy:
+            await asyncio.sleep(0.05)
         await _until_still(pilot)
         if keys:
             await pilot.press(*keys)
