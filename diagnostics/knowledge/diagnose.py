@@ -34,7 +34,7 @@ def _of_logs(path: str, dumps: set[Path], lang: Lang, known: Knowledge) -> Diagn
     scanner = _scanner() if known is knowledge() else Scanner(probes(known))
     scanned = [scanner.scan(source, index) for index, source in enumerate(found)]
     notes += [part.note for part in scanned if part.note]
-    if not dumps and not any(not part.note for part in scanned):
+    if not dumps and not any(part.bytes or not part.note for part in scanned):
         raise sources.Unreadable("; ".join(notes) or f"{path} holds no log")
     if scanned and not any(part.bytes for part in scanned):
         notes.append(f"{path} is empty: nothing was written before it failed, or another file holds the log")

@@ -50,7 +50,10 @@ class Source:
     t: float | None = None
 
     def chunks(self) -> Iterator[bytes]:
-        """The text in pieces of about `CHUNK` bytes; Unreadable when it is not text or breaks off at once."""
+        """The text in pieces of about `CHUNK` bytes.
+
+        Unreadable when it is not text, and where it breaks off, after what comes before that.
+        """
         try:
             with self.open() as file:
                 yield from _decoded(self.name, _uncompressed(self.name, file))
@@ -136,25 +139,29 @@ def _uncompressed(name: str, file: BinaryIO) -> Iterator[bytes]:
 def _decompressed(
     name: str, data: bytes, file: BinaryIO, new: Callable[[str], _Decompressor]
 ) -> Iterator[bytes]:
-    """All of one or more compressed streams; of one that is cut off or damaged, what comes before that."""
+    """All of one or more compressed streams.
+
+    Unreadable where one is damaged or cut off, after what comes before that.
+    """
     stream = new(name)
     given = False
     while data:
         try:
             chunk = stream.decompress(data)
         except _damage() as error:
-            if given:
-                return
-            raise Unreadable(f"{name} could not be decompressed: {error}") from error
+            what = "is damaged, and was read up to there" if given else "could not be decompressed"
+            raise Unreadable(f"{name} {what}: {error}") from error
         if chunk:
             given = True
             yield chunk
         data = file.read(_HEAD)
         if stream.eof:
             data = stream.unused_data + data
+            if not data:
+                return
             stream = new(name)
-    if not given and not stream.eof:
-        raise Unreadable(f"{name} could not be decompressed: it is cut off at its start")
+    what = "is cut off: its end is missing" if given else "could not be decompressed: it is cut off"
+    raise Unreadable(f"{name} {what}")
 
 
 def _zstd(name: str) -> _Decompressor:

@@ -56,6 +56,8 @@ def diagnose(
         raise typer.Exit(diagnose_hang(runs_folder(runs_dir), hang, as_json=as_json))
     if not paths or hang is not None:
         raise FindingsError([_no_path(hang)])
+    if paths.count("-") > 1:
+        raise FindingsError([_stdin_twice()])
     places = [_place(path, runs_folder(runs_dir)) for path in paths]
     raise typer.Exit(max(_one(place, language, as_json, verbose) for place in places))
 
@@ -103,6 +105,14 @@ def _print_json(diagnosis: Diagnosis) -> None:
 def _language() -> Literal["en", "zh"]:
     said = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     return "zh" if said.lower().startswith("zh") else "en"
+
+
+def _stdin_twice() -> Finding:
+    return Finding(
+        id="diagnose.stdin-twice",
+        severity="error",
+        cause="- was given more than once, and standard input can be read only once.",
+    )
 
 
 def _no_path(hang: str | None) -> Finding:

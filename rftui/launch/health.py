@@ -53,12 +53,14 @@ class HealthWatch:
 
     def _watch(self) -> None:
         while not self._end.wait(INTERVAL_S):
+            failed: list[Finding] = []
             try:
                 self._look()
-            except OSError:  # the run directory was removed: there is nothing to look after
-                return
             except Exception as error:  # a rule of ours that fails must not leave the run unwatched unsaid
-                self._alerts.update("watch", [_failed(error)], self._monitor.seen.step)
+                if not self._run_dir.path.is_dir():
+                    return  # it was removed: there is nothing to look after
+                failed.append(_failed(error))
+            self._alerts.update("watch", failed, self._monitor.seen.step)
 
     def _look(self) -> None:
         self._monitor.take(event for event in self._follower.poll() if event.t >= self._began)
@@ -69,6 +71,8 @@ class HealthWatch:
             self.verdict = None
         elif self.verdict is None and not self._end.is_set():
             found = self._analyse()
+            if self._end.is_set():
+                return  # the ranks ended meanwhile, by themselves
             if found.kind != "no-hang":  # else the run went on while it was looked at
                 self.verdict = found
                 wanted = self._config.parallel.on_hang

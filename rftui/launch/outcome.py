@@ -70,6 +70,12 @@ def read_errors(run: RunDir) -> list[RankError]:
     return sorted(errors, key=lambda error: error.t)
 
 
+def forget_errors(run: RunDir) -> None:
+    """Remove what ranks of an attempt that is over wrote; the next one is explained by its own."""
+    for file in run.errors_dir.glob("rank-*.json"):
+        file.unlink()
+
+
 def exit_code(run: RunDir, status: str) -> int:
     """The exit code for a run that has this final status: 0, 1, or a rank's own 2 or 3 for its findings."""
     if status in ("finished", "stopped"):

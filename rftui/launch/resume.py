@@ -10,6 +10,7 @@ from engine.config.load import Layer, examine, layer_from_yaml
 from engine.config.registry import find
 from engine.config.sections import RunConfig
 from engine.findings import Finding, FindingsError, Fix
+from rftui.launch import outcome
 from rftui.launch.prepare import Prepared, Problems, prepare
 from rftui.launch.processes import kill_processes_of
 from rftui.launch.sizing import record
@@ -68,8 +69,7 @@ def open_attempt(run: RunDir, prepared: Prepared) -> None:
     answer_for(info)
     try:
         run.control_path.unlink(missing_ok=True)
-        for failed in run.errors_dir.glob("rank-*.json"):
-            failed.unlink()
+        outcome.forget_errors(run)
         write_config(run, prepared)
         if prepared.plan is not None:
             record(run, prepared.plan)

@@ -66,6 +66,7 @@ class Supervisor:
         try:
             while self._supervise():
                 self.info.attempt += 1
+                outcome.forget_errors(self.run_dir)
         except Exception as error:  # whatever it is, no rank may go on without a supervisor
             kill_processes_of(self.run_dir.path)
             cause = error.findings[0].cause if isinstance(error, FindingsError) else repr(error)

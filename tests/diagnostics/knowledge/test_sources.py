@@ -45,7 +45,11 @@ def test_a_compressed_log_that_is_cut_off_counts_as_far_as_it_goes(tmp_path: Pat
     data = gzip.compress((LOG + noise).encode())
     path = tmp_path / "train.log.gz"
     path.write_bytes(data[: len(data) // 2])
-    assert diagnose(str(path), known=known).findings[0].cause == "cuda-oom-train"
+    found = diagnose(str(path), known=known)
+    assert found.findings[0].cause == "cuda-oom-train"
+    assert found.notes == (f"{path} is cut off: its end is missing",)
+    path.write_bytes(data[:-8] + bytes(8))
+    assert "is damaged, and was read up to there" in diagnose(str(path), known=known).notes[0]
     path.write_bytes(data[:30])
     with pytest.raises(Unreadable, match="could not be decompressed"):
         diagnose(str(path), known=known)

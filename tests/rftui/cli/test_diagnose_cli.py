@@ -102,7 +102,12 @@ def test_all_known_causes_are_listed():
 
 
 @pytest.mark.parametrize(
-    ("args", "id"), [([], "diagnose.no-path"), (["x", "--hang", "y"], "diagnose.two-things")]
+    ("args", "id"),
+    [
+        ([], "diagnose.no-path"),
+        (["x", "--hang", "y"], "diagnose.two-things"),
+        (["-", "-"], "diagnose.stdin-twice"),
+    ],
 )
 def test_what_makes_no_sense_is_a_finding(args: list[str], id: str):
     with pytest.raises(FindingsError, match=id):

@@ -57,6 +57,16 @@ def freeze(run_dir: Path, rank: int, writer: EventWriter) -> None:
     time.sleep(600)
 
 
+def fail_in_vain_once(run_dir: Path, rank: int, writer: EventWriter) -> None:
+    """Fails, and cannot leave; the next attempt finishes."""
+    if (run_dir / "errors").exists():
+        finish(run_dir, rank, writer)
+        return
+    writer.emit(Phase, step=1, name="rollout", state="begin")
+    failure.report(ValueError("reward is NaN"), run_dir)
+    time.sleep(600)
+
+
 def fail_on_rank_1(run_dir: Path, rank: int, writer: EventWriter) -> None:
     """Rank 1 raises and writes why; rank 0 waits for it."""
     if rank == 0:
@@ -64,7 +74,14 @@ def fail_on_rank_1(run_dir: Path, rank: int, writer: EventWriter) -> None:
     sys.exit(failure.report(ValueError("reward is NaN\nmore"), run_dir))
 
 
-MODES = {"finish": finish, "train": train, "hang": hang, "fail_on_rank_1": fail_on_rank_1, "freeze": freeze}
+MODES = {
+    "finish": finish,
+    "train": train,
+    "hang": hang,
+    "fail_on_rank_1": fail_on_rank_1,
+    "fail_in_vain_once": fail_in_vain_once,
+    "freeze": freeze,
+}
 
 if __name__ == "__main__":
     main()

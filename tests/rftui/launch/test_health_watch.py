@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner
 
-from engine.config.load import dump_resolved, layer_from_sets, resolve
-from engine.events import Alert
+from diagnostics.health.hang.verdict import Verdict
+from engine.config.load import dump_resolved, layer_from_sets, load_resolved, resolve
+from engine.events import Alert, EventWriter, Phase
 from rftui.cli.health import app
-from rftui.launch.health import EVENTS
+from rftui.launch.health import EVENTS, HealthWatch
+from rftui.launch.outcome import read_errors
 from rftui.runs.follow import EventFollower
 from rftui.runs.health import present_health
 from rftui.runs.rundir import RunDir
@@ -20,9 +22,9 @@ MakeRun = Callable[..., RunDir]
 LIMIT_S = 120.0
 
 
-def hanging(make_run: MakeRun, on_hang: str) -> RunDir:
-    run = make_run("freeze", nproc=2)
-    sets = ["model.pretrain=freeze", "parallel.hang_after=2", f"parallel.on_hang={on_hang}"]
+def hanging(make_run: MakeRun, on_hang: str, mode: str = "freeze") -> RunDir:
+    run = make_run(mode, nproc=2)
+    sets = [f"model.pretrain={mode}", "parallel.hang_after=2", f"parallel.on_hang={on_hang}"]
     run.config_path.write_text(dump_resolved(resolve([layer_from_sets(sets)])))
     start(run)
     return run
@@ -64,6 +66,56 @@ def test_a_hang_is_gone_on_from_once_from_the_same_checkpoint(make_run: MakeRun)
     assert info.attempt == 2
     log = (run.logs_dir / "supervisor.log").read_text()
     assert log.count("restarting: it hung") == 1
+
+
+def test_the_next_attempt_is_not_explained_by_errors_of_the_one_that_hung(make_run: MakeRun) -> None:
+    run = hanging(make_run, "restart", "fail_in_vain_once")
+    wait_for(lambda: run.read_info().status == "finished", LIMIT_S)
+    assert run.read_info().attempt == 2
+    assert read_errors(run) == []
+
+
+class Watch(HealthWatch):
+    """Looks at a run by a function of the test."""
+
+    look: Callable[[], None]
+
+    def _look(self) -> None:
+        self.look()
+
+
+def test_an_error_of_the_disk_does_not_end_the_watch_and_is_told_while_it_lasts(make_run: MakeRun) -> None:
+    run = make_run("finish")
+    watch = Watch(run, load_resolved(run.config_path).config, 1)
+    fails = iter([True, True])
+
+    def look() -> None:
+        if next(fails, False):
+            raise OSError(116, "Stale file handle")
+
+    watch.look = look
+    watch.start()
+    told = [("raised", "health.failed"), ("cleared", "health.failed")]
+    wait_for(lambda: alerts(run) == told, 10.0)
+    watch.stop()
+
+
+def test_a_run_that_ends_while_it_is_analysed_did_not_hang(make_run: MakeRun) -> None:
+    class Slow(HealthWatch):
+        def _analyse(self) -> Verdict:
+            self._end.set()
+            return Verdict(kind="unknown", ranks=(), cause="unknown", said="All ranks have ended.")
+
+    run = make_run("finish")
+    sets = layer_from_sets(["parallel.hang_after=1", "parallel.on_hang=restart"])
+    watch = Slow(run, resolve([sets]).config, 1)
+    writer = EventWriter(run.events_dir / "rank-00000.jsonl", rank=0)
+    writer.emit(Phase, step=1, name="rollout", state="begin")
+    watch.start()
+    wait_for(watch._end.is_set, 10.0)
+    watch.stop()
+    assert watch.demand is None
+    assert [id for _, id in alerts(run)] == ["hang.suspected"]
 
 
 def test_healthy_ranks_raise_nothing(make_run: MakeRun) -> None:
