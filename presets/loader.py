@@ -53,9 +53,7 @@ def load(name_or_path: str) -> Preset:
     """
     path = _files().get(name_or_path)
     if path is None:
-        path = Path(name_or_path).expanduser()
-        if path.suffix not in (".yaml", ".yml") and not path.is_file():
-            raise FindingsError([_unknown(name_or_path)])
+        path = _file(name_or_path)
     name = path.stem
     entries, findings = read_yaml(path)
     about = {entry.key: entry.value for entry in entries if entry.key in _ABOUT}
@@ -74,6 +72,17 @@ def load(name_or_path: str) -> Preset:
         needs=tuple(match.parameter.key for need in about.get("needs") or () if (match := find(need))),
         path=path,
     )
+
+
+def _file(written: str) -> Path:
+    """The YAML file that a user means; what can be none is an unknown preset."""
+    try:
+        path = Path(written).expanduser()
+        if path.suffix in (".yaml", ".yml") or path.is_file():
+            return path
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: ~ of nobody
+        pass
+    raise FindingsError([_unknown(written)])
 
 
 def _files() -> dict[str, Path]:

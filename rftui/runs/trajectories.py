@@ -187,9 +187,9 @@ def _narrowed(first: int, last: int, query: Query) -> tuple[int, int]:
     for each in query.conditions:
         if each.column == "step":
             if each.operator in (">", ">=", "="):
-                first = max(first, int(min(each.value, last + 1)))
+                first = int(max(first, min(each.value, last + 1)))
             if each.operator in ("<", "<=", "="):
-                last = min(last, int(max(each.value, first - 1)))
+                last = int(min(last, max(each.value, first - 1)))
     return first, last
 
 

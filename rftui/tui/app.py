@@ -149,8 +149,8 @@ class RftuiApp(App[None]):
         return mode
 
     async def action_area(self, name: str) -> None:
-        """Go to an area."""
-        if len(self.screen_stack) > 1:
+        """Go to an area, but not from under a dialog."""
+        if self.screen.is_modal:
             return
         await self.open_area(name)
 

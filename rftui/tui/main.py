@@ -12,6 +12,8 @@ from engine.findings import FindingsError
 from rftui.runs.rundir import default_runs_dir, find
 from rftui.tui.settings import Settings, read_settings
 
+LAST_PORT = 65535
+
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """`rftui [NAME] [--runs-dir DIR] [--readonly] [--slow] [--web]`; findings become the exit code."""
@@ -36,9 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slow", action="store_true", help="for slow lines: charts every 5 seconds only")
     parser.add_argument("--web", action="store_true", help="serve it to a browser")
     parser.add_argument("--host", help="with --web: the address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="with --web: the port (default: any that is free)")
+    parser.add_argument("--port", type=_port, help="with --web: the port (default: any that is free)")
     parser.add_argument("--no-token", action="store_true", help="with --web: let in whoever can connect")
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= LAST_PORT):
+        raise argparse.ArgumentTypeError(f"0 to {LAST_PORT}, not {text!r}")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -73,6 +74,9 @@ class RunWatcher:
             _refresh(run, known)
         if known.info is None:
             return
+        if known.status in ACTIVE and was and was not in ACTIVE:
+            deque(_alerts(run, known, first), maxlen=0)  # it goes on: of an earlier attempt
+            known.told.clear()
         if known.status in ACTIVE or was in ACTIVE:
             yield from _alerts(run, known, first)
         if was in ACTIVE and known.status not in ACTIVE:

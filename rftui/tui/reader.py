@@ -91,4 +91,4 @@ class RunReader:
 def rank_of(log: str) -> int:
     """The rank in `rank-00003.log`; torchrun's for every other name."""
     digits = log.removeprefix("rank-").removesuffix(".log")
-    return int(digits) if log.startswith("rank-") and digits.isdigit() else TORCHRUN
+    return int(digits) if log.startswith("rank-") and digits.isdecimal() else TORCHRUN

@@ -71,7 +71,7 @@ class Door:
 
     def is_ours(self, asked_host: str, origin: str | None) -> bool:
         """Whether a request means this server: a page of another site may send one, too."""
-        name = asked_host.rpartition(":")[0] if asked_host.rpartition(":")[2].isdigit() else asked_host
+        name = asked_host.rpartition(":")[0] if asked_host.rpartition(":")[2].isdecimal() else asked_host
         if _is_loopback(self.host) and not _is_loopback(name.strip("[]")):
             return False
         return origin is None or origin == f"http://{asked_host}"
@@ -142,8 +142,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(family[4])
         listener.listen()
-    except OSError as error:
-        cause = f"{host}:{port} cannot be listened on: {error.strerror or error}."
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+        cause = f"{host}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}."
         fix = Fix("leave --port out: any free port is taken then, on 127.0.0.1")
         raise FindingsError([Finding("web.address", "error", cause, fixes=(fix,))], EXIT_UNFIT) from error
     return listener

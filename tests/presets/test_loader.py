@@ -100,3 +100,10 @@ def test_a_wrong_title_hides_no_wrong_setting(tmp_path: Path):
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(FindingsError, match="did you mean quickstart"):
         loader.load("quickstrat")
+
+
+@pytest.mark.parametrize("name", ["~no-such-user-here/x.yaml", "x" * 300])
+def test_a_path_that_cannot_be_is_an_unknown_preset(name: str) -> None:
+    with pytest.raises(FindingsError) as refused:
+        loader.load(name)
+    assert refused.value.findings[0].id == "preset.unknown"

@@ -49,7 +49,7 @@ def _writer(path: Path, folder: Path) -> str:
         return f"r{int(found[1])}"
     inner = path.relative_to(folder).parts[:-1]
     attempt = next((f"a{found[1]} " for part in inner if (found := _ATTEMPT.fullmatch(part))), "")
-    if inner and inner[-1].isdigit():
+    if inner and inner[-1].isdecimal():
         return f"{attempt}r{int(inner[-1])}" + (" err" if path.stem == "stderr" else "")
     return attempt + path.stem
 
@@ -58,7 +58,7 @@ def _order(writer: str) -> tuple[int, str, int]:
     """Ranks by number, then others by name."""
     head, _, rank = writer.rpartition("r")
     digits = rank.removesuffix(" err")
-    return (0, head, int(digits)) if digits.isdigit() else (1, writer, 0)
+    return (0, head, int(digits)) if digits.isdecimal() else (1, writer, 0)
 
 
 def _modified(path: Path) -> float:

@@ -79,14 +79,14 @@ def badge(row: Row) -> str:
 
 def ranges(writers: tuple[str, ...]) -> str:
     """`r0-r7`, `r0, r2, launcher`: neighbours together."""
-    ranks = sorted({int(w[1:]) for w in writers if w[:1] == "r" and w[1:].isdigit()})
+    ranks = sorted({int(w[1:]) for w in writers if w[:1] == "r" and w[1:].isdecimal()})
     parts: list[str] = []
     start = 0
     for at, rank in enumerate(ranks):
         if at + 1 == len(ranks) or ranks[at + 1] != rank + 1:
             parts.append(f"r{ranks[start]}" if at == start else f"r{ranks[start]}-r{rank}")
             start = at + 1
-    return ", ".join([*parts, *(w for w in writers if not (w[:1] == "r" and w[1:].isdigit()))])
+    return ", ".join([*parts, *(w for w in writers if not (w[:1] == "r" and w[1:].isdecimal()))])
 
 
 def _label_width(page: Page) -> int:

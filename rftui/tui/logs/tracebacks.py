@@ -101,7 +101,7 @@ def _name(prefix: bytes) -> str:
     """Who writes with that prefix: `r3`, or as it is written."""
     text = prefix.decode(errors="replace").strip(" ():[]")
     digits = text.removeprefix("rank").removeprefix("default").strip()
-    return f"r{int(digits)}" if digits.isdigit() else text
+    return f"r{int(digits)}" if digits.isdecimal() else text
 
 
 def same(tracebacks: Iterable[Traceback], order: Callable[[Traceback], tuple[float, int]]) -> list[Same]:

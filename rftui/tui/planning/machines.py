@@ -7,7 +7,7 @@ from engine.findings import FindingsError
 def machine_of(line: str) -> tuple[str | None, int]:
     """GPUs of one machine, and the number of machines."""
     gpus, _, nodes = line.strip().rpartition(" ")
-    if gpus and nodes.isdigit():
+    if gpus and nodes.isdecimal():
         return gpus.strip(), int(nodes)
     return line.strip() or None, 1
 

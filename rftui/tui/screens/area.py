@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.screen import Screen
 from textual.timer import Timer
+from textual.worker import Worker, WorkerState
 
 from rftui.tui.context import Context
 from rftui.tui.keys import Key
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 WIDTHS = [(0, "-xs"), (100, "-sm"), (120, "-md"), (200, "-lg")]
 HEIGHTS = [(0, "-short"), (30, "-tall"), (56, "-huge")]
 """Classes that a screen has from this many columns and rows on."""
+TOLD_S = 60.0
+"""Seconds that an error stays in sight which nobody foresaw."""
 
 
 class AreaScreen(Screen[None]):
@@ -29,11 +32,21 @@ class AreaScreen(Screen[None]):
         super().__init__()
         self.context = context
         self._looks: list[tuple[Timer, Callable[[], object]]] = []
+        self._told: set[str] = set()
 
-    def look_every(self, seconds: float, look: Callable[[], object]) -> None:
-        """Call `look` now and again and again, but not while another screen hides this one."""
-        self._looks.append((self.set_interval(seconds, look), look))
-        look()
+    def look_every(self, seconds: float, look: Callable[[], Worker[None]]) -> None:
+        """Start `look` now and again and again, but not while another screen hides this one.
+
+        One that takes longer than that is waited for: a folder that is slow is seen late, rather than never.
+        """
+        last = look()
+
+        def again() -> None:
+            nonlocal last
+            if last.is_finished:
+                last = look()
+
+        self._looks.append((self.set_interval(seconds, again), again))
 
     def on_screen_suspend(self) -> None:
         """Another screen is shown: nothing is looked at."""
@@ -45,6 +58,14 @@ class AreaScreen(Screen[None]):
         for timer, look in self._looks:
             timer.resume()
             look()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Something went wrong in a way nobody foresaw: say so, once, rather than stand still."""
+        if event.state is WorkerState.ERROR:
+            said = f"{event.worker.name} has stopped: {event.worker.error!r}"
+            if said not in self._told:
+                self._told.add(said)
+                self.notify(said, severity="error", timeout=TOLD_S, markup=False)
 
     @property
     def rft(self) -> "RftuiApp":

@@ -1,6 +1,7 @@
 """A dialog that asks for one line."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -9,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from rftui.tui.blocks import cut
 from rftui.tui.screens.dialog import Dialog
 
 
@@ -43,3 +45,14 @@ class AskScreen(Dialog[str | None]):
             self.query_one("#hint").add_class("-wrong")
         else:
             self.dismiss(line)
+
+
+def why_no_new_file(line: str) -> str:
+    """Why no new file can be written there; nothing where one can. For `check`."""
+    if not line:
+        return "give a file"
+    try:
+        path = Path(line).expanduser()
+        return f"{path} exists: give another" if path.exists() else ""
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~ of nobody
+        return f"{cut(line, 60)} cannot be a file: {getattr(error, 'strerror', None) or error}"

@@ -17,7 +17,6 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.visual import Visual
 from textual.widgets import Footer, Static
-from textual.worker import Worker, WorkerState
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.axis import next_axis
@@ -141,11 +140,6 @@ class CompareScreen(AreaScreen):
             if not self._left.is_set():
                 self.post_message(self.Seen(comparison))
             self._wake.wait(max(0.0, due - time.monotonic()))
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Reading went wrong in a way nobody foresaw: say so rather than stand still."""
-        if event.state is WorkerState.ERROR:
-            self.notify(f"reading stopped: {event.worker.error!r}", severity="error", markup=False)
 
     def ask(self, asked: Asked) -> None:
         """Have another picture, at once."""
@@ -274,5 +268,5 @@ class CompareScreen(AreaScreen):
         """Out of the zoom, else to the table."""
         if self.maximized is not None:
             self.action_zoom()
-        else:
+        elif self.is_active:  # keys that were typed ahead still come here when it has gone
             self.dismiss()

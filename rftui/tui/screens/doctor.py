@@ -22,7 +22,7 @@ from rftui.tui.doctor.examine import Answer, Subject, examine, known_checks, loo
 from rftui.tui.doctor.ignored import Ignored, ignored_path, read_ignored, write_ignored
 from rftui.tui.keys import Key, bindings
 from rftui.tui.screens.area import AreaScreen
-from rftui.tui.screens.ask import AskScreen
+from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.confirm import ConfirmScreen
 from rftui.tui.screens.doctor_keys import DOCTOR_KEYS
 from rftui.tui.widgets.option_rows import show_rows
@@ -98,7 +98,6 @@ class DoctorScreen(AreaScreen):
 
     def on_screen_resume(self) -> None:
         """Another run or preset may have been opened meanwhile."""
-        super().on_screen_resume()
         if self.board.checks and self.subject not in self._subjects():
             self._choose(self._subjects()[0])
 
@@ -325,7 +324,9 @@ class DoctorScreen(AreaScreen):
 
     def action_export(self) -> None:
         """Ask for the file of the report."""
-        ask = AskScreen("Write the report to", "Markdown; read it before you paste it", REPORT, _why_not)
+        ask = AskScreen(
+            "Write the report to", "Markdown; read it before you paste it", REPORT, why_no_new_file
+        )
 
         def answered(path: str | None) -> None:
             if path:
@@ -400,11 +401,3 @@ class DoctorScreen(AreaScreen):
 
 def _listed(options: OptionList, id: str) -> bool:
     return any(options.get_option_at_index(at).id == id for at in range(options.option_count))
-
-
-def _why_not(line: str) -> str:
-    """Why no report can be written there."""
-    if not line:
-        return "give a file"
-    path = Path(line).expanduser()
-    return f"{path} exists: give another name" if path.exists() else ""

@@ -12,7 +12,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Footer
-from textual.worker import Worker, WorkerState
 
 from rftui.runs.rundir import default_runs_dir
 from rftui.tui import panels
@@ -146,12 +145,6 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
                 shown = now
             self._wake.wait(max(0.0, due - time.monotonic()))
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Reading went wrong in a way nobody foresaw: say so rather than stand still."""
-        if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            self.notify(f"reading stopped: {error!r}", severity="error", timeout=3600, markup=False)
-
     def ask(self) -> None:
         """Have the charts' data taken now, and painted even if painting is paused."""
         self._wants = self.wanted()
@@ -271,7 +264,7 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
         name, runs_dir = self.run_dir.name, self.context.runs_dir
         where = "" if runs_dir == default_runs_dir() else f" --runs-dir {runs_dir}"
         what = f"replay {name} --speed {self.context.speed:g}" if self.context.speed else f"watch {name}"
-        on = self.snapshot is not None and self.snapshot.active
+        on = self.snapshot is not None and self.snapshot.active and not self.context.speed
         said = f"{name} keeps running" if on else f"detached from {name}"
         self.app.exit(message=Text(f"{said}\n  watch: rft {what}{where}"))
 

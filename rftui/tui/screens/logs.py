@@ -12,7 +12,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Footer, Input, Static
-from textual.worker import Worker, WorkerState
 
 from engine.findings import FindingsError
 from rftui.tui.context import Context
@@ -68,7 +67,7 @@ class LogsScreen(AreaScreen):
         super().__init__(context)
         self.page = Page()
         self._desk = Desk(
-            self._open, self._turn, 1.0 if context.settings.slow else context.settings.refresh_s
+            self._open, self._turn, max(context.settings.refresh_s, 1.0 if context.settings.slow else 0.0)
         )
         self._asking = "search"
 
@@ -122,12 +121,6 @@ class LogsScreen(AreaScreen):
     def read(self) -> None:
         """Read until the screen is left."""
         self._desk.run()
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Reading went wrong in a way nobody foresaw: say so rather than stand still."""
-        if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            self.notify(f"reading stopped: {error!r}", severity="error", timeout=3600, markup=False)
 
     def _open(self) -> LogBook:
         run = self.context.the_run

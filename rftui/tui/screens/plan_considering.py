@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from textual import work
 from textual.message import Message
 from textual.timer import Timer
-from textual.worker import Worker, WorkerState
 
 from engine.findings import Finding, FindingsError
 from rftui.tui.context import Context
@@ -106,12 +105,6 @@ class ConsideringScreen(AreaScreen):
         finally:
             self._working.discard(how)
         self.post_message(self.Seen(found))
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Considering went wrong in a way nobody foresaw: say so."""
-        if event.state is WorkerState.ERROR:
-            error = event.worker.error
-            self.notify(f"planning stopped: {error!r}", severity="error", timeout=60, markup=False)
 
     def on_considering_screen_seen(self, message: "ConsideringScreen.Seen") -> None:
         """Show what was found, and go on with what is newer, or not complete."""

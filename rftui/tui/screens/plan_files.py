@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.findings import FindingsError
-from rftui.tui.screens.ask import AskScreen
+from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.plan_panes import PanesScreen
 from rftui.tui.screens.presets import PresetsScreen
 
@@ -47,7 +47,9 @@ class FilesScreen(PanesScreen):
         if self._can_be_kept():
             hint = "a YAML file for `rft launch FILE`: what was given and what was chosen"
             name = f"{self.ground.name}-plan.yaml" if self.ground else "plan.yaml"
-            self.app.push_screen(AskScreen("Write what would run to", hint, name, _no_file), self._write)
+            self.app.push_screen(
+                AskScreen("Write what would run to", hint, name, why_no_new_file), self._write
+            )
 
     def _write(self, file: str | None) -> None:
         from rftui.tui.planning.saving import write_exact
@@ -102,10 +104,3 @@ class FilesScreen(PanesScreen):
         if self.now is not None and self.ground is not None and self.now.edits.gpus is None:
             self.app.copy_to_clipboard(words.rank_line(self.now, self.ground, self._port).shell())
             self.notify("the torchrun command is copied")
-
-
-def _no_file(line: str) -> str:
-    if not line:
-        return "give a file"
-    path = Path(line).expanduser()
-    return f"{path} exists: give another" if path.exists() else ""

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Input, Static
-from textual.worker import Worker, WorkerState, get_current_worker
+from textual.worker import get_current_worker
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.context import Context
@@ -90,11 +90,6 @@ class RunsScreen(RunActions):
                 if worker.is_cancelled:
                     return
                 self.post_message(self.Listed(rows, complete))
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Something went wrong in a way nobody foresaw: say so rather than stand still."""
-        if event.state is WorkerState.ERROR:
-            self.notify(f"{event.worker.name}: {event.worker.error!r}", severity="error", markup=False)
 
     def on_runs_screen_listed(self, message: "RunsScreen.Listed") -> None:
         """Show them."""

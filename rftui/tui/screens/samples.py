@@ -19,7 +19,7 @@ from rftui.tui.keys import Key, bindings
 from rftui.tui.samples import diff, lines, shading
 from rftui.tui.samples.arrange import ORDERS, arranged, worst_groups
 from rftui.tui.screens import samples_reading as said
-from rftui.tui.screens.ask import AskScreen
+from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.samples_keys import SAMPLES_KEYS
 from rftui.tui.screens.samples_reading import SamplesReading
 from rftui.tui.widgets.fitted import Fitted
@@ -431,7 +431,7 @@ class SamplesScreen(SamplesReading):
         name = f"{self.context.the_run.name}-samples-{what}.jsonl"
         question = f"Write {len(self.samples)} sample{'s' * (len(self.samples) != 1)} to"
         hint = "JSON lines with prompt, response, label, reward and all that was kept"
-        self.app.push_screen(AskScreen(question, hint, name, _no_file), self._export)
+        self.app.push_screen(AskScreen(question, hint, name, why_no_new_file), self._export)
 
     def _export(self, file: str | None) -> None:
         if file is not None:
@@ -453,10 +453,3 @@ class SamplesScreen(SamplesReading):
                 self._go_to_step(self.step)
         else:
             await self.rft.open_area("live")
-
-
-def _no_file(line: str) -> str:
-    if not line:
-        return "give a file"
-    path = Path(line).expanduser()
-    return f"{path} exists: give another" if path.exists() else ""

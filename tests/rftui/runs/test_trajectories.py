@@ -306,3 +306,10 @@ def _rollout(tokenizer: Any) -> Rollout:
     ]
     scores = Scores(rewards.flatten().tolist(), {"exact": rewards.flatten().tolist()})
     return Rollout(prompts, experiences, responses, scores, rewards)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [("step>-inf reward>2", 0), ("step<inf step=30", 16), ("step>inf", 0)]
+)
+def test_a_step_may_be_compared_with_infinity(kept: Trajectories, line: str, found: int) -> None:
+    assert sum(len(samples) for _, samples in kept.search(parse(line))) == found

@@ -81,4 +81,6 @@ async def test_what_a_run_died_of_stands_first_and_in_full(tmp_path: Path) -> No
     async with RftuiApp(tmp_path, fake.run).run_test(size=(120, 40)) as pilot:
         await shows(pilot, "✖ failed", "oom: GPU memory ran out. Rank 1 had 79 of 80 GiB. → use smaller")
         await pilot.press("n")
-        await shows(pilot, "alert 1 of 2", "logs/rank-00001.log:812: CUDA out of memory", "--set batch.micro_train_")
+        await shows(
+            pilot, "alert 1 of 2", "logs/rank-00001.log:812: CUDA out of memory", "--set batch.micro_train_"
+        )

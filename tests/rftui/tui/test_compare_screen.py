@@ -153,3 +153,18 @@ async def test_a_live_run_grows_and_a_damaged_one_is_told_of(folder: Path) -> No
         for _ in range(4):
             fake.step()
         await shows(pilot, "step 7")
+
+
+async def test_areas_are_reached_and_it_is_left_once(folder: Path) -> None:
+    app = RftuiApp(folder)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = await compared(pilot)
+        await pilot.press("1")
+        await until(pilot, lambda: app.area_now == "home")
+        await pilot.press("6")
+        await until(pilot, lambda: app.screen is screen)
+        screen.action_back()
+        screen.action_back()  # typed ahead
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, RunsScreen)

@@ -162,3 +162,17 @@ def test_the_watcher_reads_little_of_many_runs(tmp_path: Path) -> None:
 def test_runs_of_the_folder_only(tmp_path: Path) -> None:
     assert RunWatcher(tmp_path / "nothing").look() == []
     assert not RunDir(tmp_path / "nothing").exists
+
+
+def test_what_an_earlier_attempt_raised_is_no_news_when_the_run_goes_on(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "run")
+    fake.alert("KL is 0.4")
+    fake.end("failed", "rank 0: out of memory")
+    watcher = RunWatcher(tmp_path)
+    assert told(watcher) == []
+    fake.info.status, fake.info.ended, fake.info.exit = "running", None, None
+    fake.info.supervisor_pid = os.getpid()
+    fake.run.write_info(fake.info)
+    assert told(watcher) == []
+    fake.alert("KL is 0.5")
+    assert told(watcher) == [("run: policy.kl-high", "warning")]

@@ -226,3 +226,16 @@ def test_in_a_real_terminal(tmp_path: Path) -> None:
         tmux.shows("$ left")
     finally:
         tmux.close()
+
+
+async def test_leaving_a_replay_does_not_say_that_the_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished_run(tmp_path, "run", steps=60)
+    app = RftuiApp(tmp_path, run, speed=20)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "replay ×20", "● running")
+        await pilot.press("d")
+    app._print_error_renderables()
+    said = capsys.readouterr().err
+    assert "keeps running" not in said and "rft replay run --speed 20" in " ".join(said.split())

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +194,54 @@ def test_flags_win_over_the_settings() -> None:
 
     options = _parser().parse_args(["--readonly"])
     assert _with_flags(Settings(slow=True), options) == Settings(slow=True, readonly=True)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "70000"])
+def test_a_port_that_cannot_be_is_refused_and_not_wrapped_around(port: str) -> None:
+    assert "--port: 0 to 65535" in rftui("--web", f"--port={port}").stderr
+
+
+@pytest.mark.parametrize("line", ["~no-such-user-here/x", "x" * 300, ""])
+def test_a_file_that_cannot_be_is_told(line: str) -> None:
+    from rftui.tui.screens.ask import why_no_new_file
+
+    assert why_no_new_file(line)
+
+
+async def test_a_look_that_takes_longer_than_its_period_still_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rftui.runs.listing import list_runs
+    from rftui.tui.screens import home
+
+    finished_run(tmp_path, "slow", steps=4)
+    looks: list[float] = []
+
+    def slowly(folder: Path) -> object:
+        looks.append(time.monotonic())
+        time.sleep(0.6)
+        return list_runs(folder)
+
+    monkeypatch.setattr(home, "list_runs", slowly)
+    monkeypatch.setattr(home, "REFRESH_S", 0.2)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 run in", timeout=4)
+        assert all(later - earlier > 0.5 for earlier, later in pairwise(looks))
+
+
+async def test_reading_that_fails_in_a_way_nobody_foresaw_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rftui.tui.screens import home
+
+    def breaks(folder: Path) -> object:
+        raise ZeroDivisionError("nobody foresaw it")
+
+    monkeypatch.setattr(home, "list_runs", breaks)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "list_runs has stopped: ZeroDivisionError", timeout=5)
+        await pilot.press("r")
+        await pilot.pause(0.3)
+        assert screen_text(app).count("list_runs has stopped") == 1

@@ -167,3 +167,15 @@ def test_listing_knows_ranks_parts_and_attempts(tmp_path: Path) -> None:
     ]
     with pytest.raises(FileNotFoundError):
         log_files(tmp_path / "gone", 0.0, Blocks())
+
+
+def test_a_raised_digit_in_a_name_is_no_rank(tmp_path: Path) -> None:
+    from rftui.tui.logs.files import Blocks
+    from rftui.tui.logs.listing import log_files
+    from rftui.tui.reader import rank_of
+    from rftui.tui.widgets.log_tail import TORCHRUN
+
+    (tmp_path / "²").mkdir()
+    (tmp_path / "²" / "stdout.log").write_text("x\n")
+    assert [file.writer for file in log_files(tmp_path, 0.0, Blocks())] == ["stdout"]
+    assert rank_of("rank-².log") == TORCHRUN
