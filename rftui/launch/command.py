@@ -39,13 +39,15 @@ def rank_command(
     master_port: int,
     cores: int,
     resume: bool,
+    ckpt_path: Path | None = None,
     environ: Mapping[str, str],
     module: str = ENGINE_MODULE,
 ) -> Command:
     """torchrun starting `nproc` ranks of `module` on this machine.
 
-    `environ` is what the ranks would inherit: what the user set there of the variables below stays.
-    PYTHONSAFEPATH keeps folders of the working directory from shadowing our packages.
+    `ckpt_path`: a checkpoint to resume from in place of the configuration's. `environ` is what the ranks would
+    inherit: what the user set there of the variables below stays. PYTHONSAFEPATH keeps folders of the working
+    directory from shadowing our packages.
     """
     argv = [
         *(sys.executable, "-m", "torch.distributed.run"),
@@ -53,6 +55,7 @@ def rank_command(
         *("--master-addr", "127.0.0.1", "--master-port", str(master_port), "--local-addr", "127.0.0.1"),
         *("-m", module, "--config", str(run_dir / "config.yaml"), "--run_dir", str(run_dir)),
         *(("--load_checkpoint", "true") if resume else ()),
+        *(("--ckpt_path", str(ckpt_path)) if ckpt_path else ()),
     ]
     env = {
         RUN_DIR_VARIABLE: str(run_dir),

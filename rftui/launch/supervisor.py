@@ -110,9 +110,15 @@ class Supervisor:
             master_port=config.parallel.master_port or free_port(),
             cores=cores,
             resume=self.info.attempt > 1,
+            ckpt_path=self._own_checkpoint(config) if self._restarted_from else None,
             environ=os.environ,
             module=self.module,
         )
+
+    def _own_checkpoint(self, config: RunConfig) -> Path | None:
+        """What a run that began from another's checkpoint goes on from after a hang: its own last one."""
+        saved = saved_steps(self.run_dir, config) if config.checkpoint.ckpt_path else {}
+        return saved[max(saved)] if saved else None
 
     def _stay_with(self, launcher: subprocess.Popen[bytes], health: HealthWatch) -> Killed:
         """Wait for torchrun's end, passing on stop requests; returns why it was killed, if it was."""

@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--run_dir", type=Path)
     parser.add_argument("--load_checkpoint")
+    parser.add_argument("--ckpt_path")
     options = parser.parse_args()
     rank = int(os.environ["RANK"])
     mode = load_resolved(options.config).config.model.pretrain

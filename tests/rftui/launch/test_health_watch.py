@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from diagnostics.health.hang.verdict import Verdict
+from engine.checkpoint.layout import write_manifest
 from engine.config.load import dump_resolved, layer_from_sets, load_resolved, resolve
 from engine.events import Alert, EventWriter, Phase
 from rftui.cli.health import app
@@ -22,10 +23,12 @@ MakeRun = Callable[..., RunDir]
 LIMIT_S = 120.0
 
 
-def hanging(make_run: MakeRun, on_hang: str, mode: str = "freeze") -> RunDir:
+def hanging(make_run: MakeRun, on_hang: str, mode: str = "freeze", *more: str) -> RunDir:
     run = make_run(mode, nproc=2)
-    sets = [f"model.pretrain={mode}", "parallel.hang_after=2", f"parallel.on_hang={on_hang}"]
+    sets = [f"model.pretrain={mode}", "parallel.hang_after=2", f"parallel.on_hang={on_hang}", *more]
     run.config_path.write_text(dump_resolved(resolve([layer_from_sets(sets)])))
+    (run.checkpoints_dir / "step-20").mkdir(parents=True)
+    write_manifest(run.checkpoints_dir / "step-20", 20, world_size=2, torch_version="2")
     start(run)
     return run
 
@@ -73,6 +76,12 @@ def test_the_next_attempt_is_not_explained_by_errors_of_the_one_that_hung(make_r
     wait_for(lambda: run.read_info().status == "finished", LIMIT_S)
     assert run.read_info().attempt == 2
     assert read_errors(run) == []
+
+
+def test_a_run_begun_elsewhere_goes_on_from_its_own_checkpoint(make_run: MakeRun) -> None:
+    run = hanging(make_run, "restart", "fail_in_vain_once", "checkpoint.ckpt_path=/elsewhere/step-5")
+    wait_for(lambda: run.read_info().status == "finished", LIMIT_S)
+    assert run.read_info().command[-2:] == ["--ckpt_path", str(run.checkpoints_dir / "step-20")]
 
 
 class Watch(HealthWatch):
