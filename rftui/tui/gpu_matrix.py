@@ -161,12 +161,12 @@ def _words(device: Device) -> Content:
 
 
 def _worst_first(found: Sequence[Device]) -> list[Device]:
-    """In trouble first, then the least busy, then the fullest."""
+    """In trouble first, of those the ones that tell nothing; then the least busy, then the fullest."""
     return sorted(
         found,
         key=lambda d: (
             not d.trouble,
-            d.utilization if d.utilization is not None else 101.0,
+            d.utilization if d.utilization is not None else (-1.0 if d.trouble else 101.0),
             -max(d.used, d.peak),
         ),
     )
