@@ -26,6 +26,7 @@ from rftui.tui.themes import DEFAULTS, THEMES, theme_name
 
 if TYPE_CHECKING:
     from rftui.runs.replay import ReplayClock
+    from rftui.tui.notices import LogPlace
 
 
 def _commands() -> type[Provider]:
@@ -126,6 +127,14 @@ class RftuiApp(App[None]):
             await self._renew([each.name for each in AREAS if each.of_run], name)
         else:
             await self.open_area(name)
+
+    async def open_log(self, place: "LogPlace") -> None:
+        """Show what the open run's logs tell of something."""
+        from rftui.tui.screens.logs import LogsScreen
+
+        await self.open_area("logs")
+        if isinstance(self.screen, LogsScreen):
+            self.screen.show_place(place)
 
     async def open_plan(self, preset: str) -> None:
         """Open the plan of a preset or YAML file, in place of the one before."""

@@ -1,11 +1,21 @@
 """What a run has to say for itself: why it ended, what is wrong now; each a line with a finding behind it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.findings import Finding, Fix
 from rftui.runs import diagnosis
 from rftui.runs.view import RunView
 from rftui.tui.text import clean_line
+
+
+class LogPlace(NamedTuple):
+    """Where the logs tell of something: a line of a file, from 1, else what a rank wrote at a Unix time."""
+
+    file: str = ""
+    line: int = 0
+    rank: int = 0
+    time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +25,7 @@ class Notice:
     text: str
     finding: Finding
     step: int = -1
+    logged: LogPlace | None = None
 
     @property
     def severity(self) -> str:
@@ -30,7 +41,7 @@ def notices_of(view: RunView) -> tuple[Notice, ...]:
         cause = f"checkpoint of step {failed.step} failed: {failed.message}"
         found.append(_plain(Finding("checkpoint.failed", "warning", cause), failed.step))
     alerts = sorted(view.alerts.values(), key=lambda alert: alert.finding.severity != "error")
-    found += [_of(alert.finding, alert.step) for alert in alerts]
+    found += [_of(a.finding, a.step, LogPlace(rank=a.rank, time=a.t)) for a in alerts]
     if view.skipped:
         cause = f"{view.skipped} damaged or unknown event lines passed over"
         found.append(_plain(Finding("events.damaged", "info", cause)))
@@ -71,14 +82,17 @@ def _diagnosed(view: RunView) -> list[Notice]:
         return []
     best = found.findings[0]
     where = tuple(f"{seen.file}:{seen.line}: {seen.text}" for seen in best.evidence)
-    return [_of(Finding(best.cause, "error", f"{best.title}. {best.meaning}", where, best.fixes), view.step)]
+    logged = next((LogPlace(seen.file, seen.line) for seen in best.evidence), None)
+    finding = Finding(best.cause, "error", f"{best.title}. {best.meaning}", where, best.fixes)
+    return [_of(finding, view.step, logged)]
 
 
 def _plain(finding: Finding, step: int = -1) -> Notice:
     return Notice(clean_line(finding.cause.replace("\n", " ")), finding, step)
 
 
-def _of(finding: Finding, step: int) -> Notice:
+def _of(finding: Finding, step: int, logged: LogPlace | None) -> Notice:
     """The id, the cause and the first thing to do."""
     todo = f" → {finding.fixes[0].text}" if finding.fixes else ""
-    return Notice(clean_line(f"{finding.id}: {finding.cause}{todo}".replace("\n", " ")), finding, step)
+    text = clean_line(f"{finding.id}: {finding.cause}{todo}".replace("\n", " "))
+    return Notice(text, finding, step, logged)

@@ -2,6 +2,7 @@
 
 from engine.findings import render
 from rftui.tui import panels
+from rftui.tui.notices import LogPlace
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.log_tail import LogTail
@@ -39,8 +40,23 @@ class AlertActions(AreaScreen):
         count = len(self.snapshot.notices)
         panel.painter = panels.alert_detail(self.alert_at)
         panel.border_title = f"alert {min(self.alert_at + 1, count)} of {count}"
-        panel.border_subtitle = "n N others · y copy · z whole screen · esc close"
+        to_log = " · o its line in the logs" if self.logged else ""
+        panel.border_subtitle = f"n N others{to_log} · y copy · z whole screen · esc close"
         panel.show(self.snapshot)
+
+    @property
+    def logged(self) -> LogPlace | None:
+        """Where the logs tell of the alert that is shown."""
+        notices = self.snapshot.notices if self.snapshot else ()
+        shown = self.alert_at is not None and self.alert_at < len(notices)
+        return notices[self.alert_at or 0].logged if shown else None
+
+    async def action_logged(self) -> None:
+        """Go there."""
+        if self.logged is not None:
+            await self.rft.open_log(self.logged)
+        else:
+            self.notify("n opens an alert; o goes to its line in the logs", timeout=3)
 
     def on_panel_chosen(self, message: Panel.Chosen) -> None:
         """Enter or a click on the strip opens it."""

@@ -9,6 +9,7 @@ LIVE_KEYS = (
     Key("full_stop", "page(1)", "page", "next page of charts", shown="."),
     Key("n", "alert(1)", "alerts", "next alert with its evidence and fixes", footer=False),
     Key("N", "alert(-1)", "previous alert", "previous alert", footer=False),
+    Key("o", "logged", "its log line", "the line of the logs that the open alert is about", footer=False),
     Key("plus", "closer(0.5)", "closer", "half as many steps in the charts", shown="+", footer=False),
     Key("equals_sign", "closer(0.5)", "closer", "the same, without shift", shown="=", footer=False),
     Key("minus", "closer(2)", "further", "twice as many steps in the charts", shown="-", footer=False),

@@ -24,7 +24,8 @@ from rftui.tui.logs.page import Page
 from rftui.tui.logs.pager import pager_command
 from rftui.tui.logs.pretty import pretty
 from rftui.tui.logs.query import LEVELS, Filter, Query, query
-from rftui.tui.logs.stamps import Level
+from rftui.tui.logs.stamps import Level, naive
+from rftui.tui.notices import LogPlace
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.log_line import LogLineScreen
 from rftui.tui.screens.logs_keys import LOGS_KEYS
@@ -100,16 +101,12 @@ class LogsScreen(AreaScreen):
 
     # --- for other screens -----------------------------------------------------------------------------
 
-    def show_line(self, file: Path | str, line: int) -> None:
-        """Go to a line, counted from 1, of a log file of this run; what hides it is taken off."""
-        path = Path(file)
-        self._ask(lambda book: book.show_line(path, line))
-
-    def show_time(self, rank: int, time: float) -> None:
-        """Go to what a rank wrote at a time (Unix)."""
-        from rftui.tui.logs.stamps import naive
-
-        self._ask(lambda book: book.show_time(f"r{rank}", naive(time)))
+    def show_place(self, place: LogPlace) -> None:
+        """Go there; what hides that line is taken off."""
+        if place.file:
+            self._ask(lambda book: book.show_line(Path(place.file), place.line))
+        else:
+            self._ask(lambda book: book.show_time(f"r{place.rank}", naive(place.time)))
 
     def find(self, wanted: Query | None) -> None:
         """Search for it, or drop the search."""

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from conftest import shows
+from conftest import shows, until
 from fake_run import FakeRun
 
 from diagnostics.knowledge.diagnosis import Diagnosed, Diagnosis, Evidence
@@ -11,6 +11,7 @@ from engine.events import Metric
 from engine.findings import Fix
 from rftui.runs import diagnosis
 from rftui.tui.app import RftuiApp
+from rftui.tui.screens.logs import LogsScreen
 
 
 async def test_a_failed_run_tells_what_each_rank_said(tmp_path: Path) -> None:
@@ -84,3 +85,25 @@ async def test_what_a_run_died_of_stands_first_and_in_full(tmp_path: Path) -> No
         await shows(
             pilot, "alert 1 of 2", "logs/rank-00001.log:812: CUDA out of memory", "--set batch.micro_train_"
         )
+
+
+async def test_o_goes_from_what_a_run_died_of_to_its_line_in_the_logs(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "dead", total=50, ranks=2)
+    fake.step()
+    lines = [f"line {number}" for number in range(1, 901)]
+    lines[811] = "CUDA out of memory"
+    (fake.run.logs_dir / "rank-00001.log").write_text("\n".join(lines) + "\n")
+    evidence = (Evidence("logs/rank-00001.log", 812, "CUDA out of memory", 1),)
+    found = Diagnosed("oom", "memory", "GPU memory ran out", "Rank 1 had 79 GiB.", evidence, (), 0.9)
+    diagnosis.write(fake.run, Diagnosis(str(fake.run.path), (found,)))
+    fake.end("failed", "rank 1: exit code 1")
+    app = RftuiApp(tmp_path, fake.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "✖ failed", "oom: GPU memory ran out")
+        await pilot.press("o")
+        assert app.area_now == "live"  # nothing is shown yet that it could go to
+        await pilot.press("n")
+        await shows(pilot, "alert 1 of 2", "o its line in the logs")
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, LogsScreen) and app.screen.page.number == 812)
+        await shows(pilot, "CUDA out of memory")

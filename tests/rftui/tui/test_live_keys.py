@@ -14,6 +14,7 @@ from rftui.tui.app import RftuiApp
 from rftui.tui.reader import RunReader
 from rftui.tui.screens import live
 from rftui.tui.screens.live import LiveScreen
+from rftui.tui.screens.logs import LogsScreen
 from rftui.tui.settings import Settings
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.panel import Panel
@@ -288,3 +289,19 @@ async def test_small_and_odd_terminals_show_what_fits(cluster: FakeCluster) -> N
             await pilot.pause(0.05)
         await pilot.resize_terminal(80, 24)
         await shows(pilot, "straggler", "q quit")
+
+
+async def test_o_goes_from_an_alert_to_what_was_logged_when_it_was_raised(tmp_path: Path) -> None:
+    growing = FakeRun(tmp_path / "runs", "growing", total=200, age_s=2000)
+    for _ in range(40):
+        growing.step()
+    growing.alert("KL 0.3 exceeds 0.1")
+    for _ in range(60):
+        growing.step()
+    app = open_run(growing.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "step 100/200", "n opens")
+        await pilot.press("n", "o")
+        await until(pilot, lambda: isinstance(app.screen, LogsScreen) and not app.screen.page.following)
+        assert isinstance(app.screen, LogsScreen) and app.screen.page.row is not None
+        assert app.screen.page.row.text.partition(" ")[2].startswith(("step 40 ", "step 41 "))

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from rftui.tui.app import RftuiApp
+from rftui.tui.notices import LogPlace
 from rftui.tui.screens.log_line import LogLineScreen
 from rftui.tui.screens.logs import LogsScreen
 from rftui.tui.screens.logs_keys import LOGS_KEYS
@@ -255,10 +256,10 @@ async def test_a_finding_opens_its_line(logged: FakeRun) -> None:
     async with app.run_test(size=(100, 24)) as pilot:
         await app.open_run(logged.run, "logs")
         found = screen(pilot)
-        found.show_line(logged.run.logs_dir / "rank-00001.log", 22)
+        found.show_place(LogPlace(str(logged.run.logs_dir / "rank-00001.log"), 22))
         await until(pilot, lambda: "WARNING slow" in row(pilot))
         assert found.page.number == 22
-        found.show_time(0, logged.now - 300)
+        found.show_place(LogPlace(rank=0, time=logged.now - 300))
         await until(pilot, lambda: found.page.writer == "r0" and not found.page.following)
 
 

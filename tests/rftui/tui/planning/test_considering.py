@@ -177,3 +177,7 @@ def test_machines_are_read_as_typed(line: str, machine: tuple[str | None, int]) 
 
 def test_what_is_no_machine_is_said() -> None:
     assert "Z9000" in what_is_wrong("8xZ9000")
+
+
+def test_a_raised_digit_is_no_number_of_machines() -> None:
+    assert machine_of("8xH100 ²") == ("8xH100 ²", 1)
