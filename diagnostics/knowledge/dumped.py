@@ -1,4 +1,4 @@
-"""What flight-recorder dumps beside the logs, or alone, add to a diagnosis."""
+"""What the verdict on a hang adds to a diagnosis: from flight-recorder dumps, or from a run of ours."""
 
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def with_dumps(diagnosis: Diagnosis, dumps: list[Path], known: Knowledge, lang: 
         if not diagnosis.bytes and any(seen.ranks for seen in verdict.evidence):
             raise Unreadable(verdict.said)
         return msgspec.structs.replace(diagnosis, notes=(*notes, verdict.said), ranks=())
-    own = _diagnosed(verdict, dumps, known, lang)
+    place = str(dumps[0].parent) if len(dumps) > 1 else str(dumps[0])
+    own = diagnosed(verdict, place, known, lang, by="flight-recorder")
     if own.cause == UNKNOWN and (diagnosis.findings or is_run(diagnosis.path)):
         return msgspec.structs.replace(diagnosis, ranks=verdict.ranks)
     told = [finding for finding in diagnosis.findings if finding.cause != own.cause]
@@ -45,9 +46,9 @@ def with_dumps(diagnosis: Diagnosis, dumps: list[Path], known: Knowledge, lang: 
     return msgspec.structs.replace(diagnosis, findings=findings, ranks=verdict.ranks)
 
 
-def _diagnosed(verdict: Verdict, dumps: list[Path], known: Knowledge, lang: Lang) -> Diagnosed:
+def diagnosed(verdict: Verdict, place: str, known: Knowledge, lang: Lang, *, by: str) -> Diagnosed:
+    """A verdict as a cause. `place`: where its evidence is kept; `by`: who came to it."""
     words = described(verdict.cause, "hang", known, {}, set(), lang)
-    place = str(dumps[0].parent) if len(dumps) > 1 else str(dumps[0])
     return Diagnosed(
         cause=verdict.cause,
         group=known.groups.get(verdict.cause, UNKNOWN),
@@ -59,7 +60,7 @@ def _diagnosed(verdict: Verdict, dumps: list[Path], known: Knowledge, lang: Lang
         ),
         fixes=words.fixes,
         confidence=_CONFIDENCE[verdict.confidence],
-        signature=f"flight-recorder-{verdict.kind}",
+        signature=f"{by}-{verdict.kind}",
     )
 
 

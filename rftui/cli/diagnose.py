@@ -53,7 +53,7 @@ def diagnose(
     if hang is not None and not paths:
         from rftui.cli.hang import diagnose_hang
 
-        raise typer.Exit(diagnose_hang(runs_folder(runs_dir), hang, as_json=as_json))
+        raise typer.Exit(diagnose_hang(runs_folder(runs_dir), hang, language, as_json=as_json))
     if not paths or hang is not None:
         raise FindingsError([_no_path(hang)])
     if paths.count("-") > 1:

@@ -45,9 +45,9 @@ def rank_command(
 ) -> Command:
     """torchrun starting `nproc` ranks of `module` on this machine.
 
-    `ckpt_path`: a checkpoint to resume from in place of the configuration's. `environ` is what the ranks would
-    inherit: what the user set there of the variables below stays. PYTHONSAFEPATH keeps folders of the working
-    directory from shadowing our packages.
+    `ckpt_path`: a checkpoint to resume from in place of the configuration's. `environ` is what the ranks
+    would inherit: what the user set there of the variables below stays. PYTHONSAFEPATH keeps folders of the
+    working directory from shadowing our packages.
     """
     argv = [
         *(sys.executable, "-m", "torch.distributed.run"),

@@ -1,13 +1,18 @@
 """What a run that ended badly died of, with fixes whose values are those of this run."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from diagnostics.hardware import detect
+from diagnostics.health.hang.analysis import FOLDER
+from diagnostics.health.hang.verdict import Verdict
 from diagnostics.knowledge.diagnose import diagnose
-from diagnostics.knowledge.diagnosis import Diagnosed, Diagnosis
+from diagnostics.knowledge.diagnosis import UNKNOWN, Diagnosed, Diagnosis
+from diagnostics.knowledge.dumped import diagnosed
+from diagnostics.knowledge.load import knowledge
 from diagnostics.knowledge.wording import Lang
 from engine.config.load import Resolved, load_resolved
 from engine.config.registry import Parameter, find, value_of
@@ -25,15 +30,39 @@ OUT_OF_MEMORY: dict[str, RanOut] = {
 TENTH = 0.1
 
 
-def examine(run: RunDir, lang: Lang = "en") -> Diagnosis:
-    """Diagnose a run from its folder; sources.Unreadable where it left nothing to read."""
+def examine(run: RunDir, lang: Lang = "en", hung: Verdict | None = None) -> Diagnosis:
+    """Diagnose a run from its folder; sources.Unreadable where it left nothing to read.
+
+    `hung`: what it is ended for, if it hung; of a run that has ended, what was kept of that.
+    """
     found = diagnose(str(run.path), lang)
+    hung = hung or _hung(run)
+    if hung is not None:
+        cause = diagnosed(hung, str(run.path / FOLDER), knowledge(), lang, by="hang")
+        others = (each for each in found.findings if each.cause not in (cause.cause, UNKNOWN))
+        found = msgspec.structs.replace(found, findings=(cause, *others), ranks=hung.ranks)
     try:
         resolved = load_resolved(run.config_path)
     except FindingsError:
         return found
     findings = tuple(_for_this_run(each, run, resolved) for each in found.findings)
     return msgspec.structs.replace(found, findings=findings)
+
+
+def why_it_hung(verdict: Verdict | None) -> str:
+    """The exit cause of a run that was ended because it hung."""
+    return f"it hung: {verdict.said if verdict else 'it made no progress.'}"
+
+
+def _hung(run: RunDir) -> Verdict | None:
+    """The verdict that an ended run was ended for, from the evidence that was kept."""
+    for file in sorted(run.path.glob(f"{FOLDER}/*/verdict.json"), reverse=True):
+        with contextlib.suppress(OSError, ValueError, FindingsError):  # msgspec's errors are ValueErrors
+            verdict = msgspec.json.decode(file.read_bytes(), type=Verdict)
+            ended = run.read_info().exit
+            if ended is not None and ended.cause == why_it_hung(verdict):
+                return verdict
+    return None
 
 
 def _for_this_run(diagnosed: Diagnosed, run: RunDir, resolved: Resolved) -> Diagnosed:

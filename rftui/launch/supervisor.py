@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Literal
 
 from diagnostics.hardware import detect
+from diagnostics.health.hang.verdict import Verdict
 from diagnostics.nvml import Nvml
 from diagnostics.preflight import free_port
 from diagnostics.sampler import Sampler
@@ -151,16 +152,17 @@ class Supervisor:
 
         Not a second time from the same checkpoint: the hang would only come again.
         """
-        said = health.verdict.said if health.verdict else "it made no progress"
+        why = postmortem.why_it_hung(health.verdict)
         steps = outcome.read_progress(self.run_dir, since=self.info.started or 0.0).steps
         saved = max(saved_steps(self.run_dir, config), default=0)
         again = health.demand == "restart" and saved not in self._restarted_from and not self._stops_asked
         self._restarted_from.add(saved)
         self.info.steps = steps
         if again:
-            self._say("restarting", f"it hung ({said}); it goes on after step {saved}")
+            self._say("restarting", f"{why} It goes on after step {saved}.")
         else:
-            self._end("failed", Exit(f"it hung: {said}"))
+            self._diagnose(health.verdict)
+            self._end("failed", Exit(why))
         return again
 
     def _request_stop(self) -> None:
@@ -191,13 +193,13 @@ class Supervisor:
             self._remember_memory()
         else:
             cause = outcome.explain(self.run_dir, returncode, launcher_output)
-            self._diagnose()
+            self._diagnose(None)
             self._end("failed", cause)
 
-    def _diagnose(self) -> None:
+    def _diagnose(self, hung: Verdict | None) -> None:
         """Write `diagnosis.json`: before the end is recorded, so that who waits for the end can read it."""
         try:
-            diagnosis.write(self.run_dir, postmortem.examine(self.run_dir))
+            diagnosis.write(self.run_dir, postmortem.examine(self.run_dir, hung=hung))
         except Exception as error:  # how it ended is recorded all the same
             self._say(self.info.status, f"no diagnosis: {error!r}")
 

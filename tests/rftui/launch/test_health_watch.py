@@ -1,5 +1,6 @@
 """What the supervisor does about the health of its ranks: alerts, a verdict, and what on_hang asks."""
 
+import json
 import time
 from collections.abc import Callable
 
@@ -10,9 +11,11 @@ from diagnostics.health.hang.verdict import Verdict
 from engine.checkpoint.layout import write_manifest
 from engine.config.load import dump_resolved, layer_from_sets, load_resolved, resolve
 from engine.events import Alert, EventWriter, Phase
+from rftui.cli.diagnose import app as diagnose
 from rftui.cli.health import app
 from rftui.launch.health import EVENTS, HealthWatch
 from rftui.launch.outcome import read_errors
+from rftui.runs import diagnosis
 from rftui.runs.follow import EventFollower
 from rftui.runs.health import present_health
 from rftui.runs.rundir import RunDir
@@ -52,6 +55,12 @@ def test_a_hang_is_reported_and_the_run_left_alone(make_run: MakeRun) -> None:
     shown = CliRunner().invoke(app, [str(run.path)])
     assert shown.exit_code == 1
     assert f"{run.name}: running" in shown.output
+    asked = CliRunner().invoke(diagnose, ["--hang", str(run.path), "--json"])
+    assert asked.exit_code == 1
+    told = json.loads(asked.stdout)
+    assert told["path"] == str(run.path)
+    assert {"cause", "group", "evidence", "fixes", "confidence"} <= set(told["findings"][0])
+    assert told["ranks"] == told["verdict"]["ranks"]
 
 
 def test_a_hang_ends_the_run_where_that_is_asked(make_run: MakeRun) -> None:
@@ -60,6 +69,11 @@ def test_a_hang_ends_the_run_where_that_is_asked(make_run: MakeRun) -> None:
     info = run.read_info()
     assert info.exit is not None and info.exit.cause.startswith("it hung: ")
     assert info.attempt == 1
+    kept = diagnosis.read(run)
+    assert kept is not None and kept.findings[0].signature.startswith("hang-")
+    again = json.loads(CliRunner().invoke(diagnose, [str(run.path), "--json"]).stdout)
+    assert again["findings"][0]["meaning"] == kept.findings[0].meaning
+    assert kept.findings[0].meaning.startswith(info.exit.cause.removeprefix("it hung: "))
 
 
 def test_a_hang_is_gone_on_from_once_from_the_same_checkpoint(make_run: MakeRun) -> None:
