@@ -71,7 +71,6 @@ class Nvml:
         milliwatts = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         degrees = self._ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
         limit = self._ask(lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle))
-        reasons = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
         return GpuSample(
             memory_used=int(memory.used) if memory else None,
             memory_total=int(memory.total) if memory else None,

@@ -81,7 +81,9 @@ class FakeGpu:
 
 H100 = FakeGpu("NVIDIA H100 80GB HBM3", 81559)
 H200 = FakeGpu("NVIDIA H200", 143771, used=2512)
-A100 = FakeGpu("NVIDIA A100-SXM4-80GB", 81920, 620, 4, (8, 0), (), 400, (1410, 1593), 1, True, 4, 12, fabric=None)
+A100 = FakeGpu(
+    "NVIDIA A100-SXM4-80GB", 81920, 620, 4, (8, 0), (), 400, (1410, 1593), 1, True, 4, 12, fabric=None
+)
 RTX4090 = FakeGpu(
     "NVIDIA GeForce RTX 4090",
     24564,
