@@ -17,10 +17,12 @@ def write_equivalent(path: Path, jobs: Sequence[Foreign]) -> Report:
         raise FindingsError([_not_one(path, jobs)])
     conversion = convert(jobs[0], job_of(jobs[0]))
     try:
-        path.write_text(conversion.text, encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:  # never over a file of the user's
+            file.write(conversion.text)
     except OSError as error:
         cause = f"the preset cannot be written to {path}: {error.strerror}."
-        fix = Fix("give a file in a folder you can write to")
+        there = isinstance(error, FileExistsError)
+        fix = Fix("give the name of a new file" if there else "give a file in a folder you can write to")
         raise FindingsError([Finding("check.not-written", "error", cause, fixes=(fix,))]) from error
     return Report(str(path), "rftui", f"written from {jobs[0].path}", findings=conversion.findings)
 

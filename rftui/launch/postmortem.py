@@ -42,10 +42,10 @@ def examine(run: RunDir, lang: Lang = "en", hung: Verdict | None = None) -> Diag
         others = (each for each in found.findings if each.cause not in (cause.cause, UNKNOWN))
         found = msgspec.structs.replace(found, findings=(cause, *others), ranks=hung.ranks)
     try:
-        resolved = load_resolved(run.config_path)
+        resolved, nproc = load_resolved(run.config_path), run.read_info().nproc
     except FindingsError:
         return found
-    findings = tuple(_for_this_run(each, run, resolved) for each in found.findings)
+    findings = tuple(_for_this_run(each, run, resolved, nproc) for each in found.findings)
     return msgspec.structs.replace(found, findings=findings)
 
 
@@ -65,14 +65,14 @@ def _hung(run: RunDir) -> Verdict | None:
     return None
 
 
-def _for_this_run(diagnosed: Diagnosed, run: RunDir, resolved: Resolved) -> Diagnosed:
+def _for_this_run(cause: Diagnosed, run: RunDir, resolved: Resolved, nproc: int) -> Diagnosed:
     """The same cause with fixes that name this run's values: the planner's first, where memory ran out."""
-    fixes = [_with_values(fix, resolved) for fix in diagnosed.fixes]
-    ran_out = OUT_OF_MEMORY.get(diagnosed.cause)
+    fixes = [_with_values(fix, resolved) for fix in cause.fixes]
+    ran_out = OUT_OF_MEMORY.get(cause.cause)
     if ran_out:
-        fitting = what_would_fit(resolved, run.read_info().nproc, detect(folder=run.path), ran_out)
+        fitting = what_would_fit(resolved, nproc, detect(folder=run.path), ran_out)
         fixes = [fitting, *fixes] if fitting else fixes
-    return msgspec.structs.replace(diagnosed, fixes=tuple(fixes))
+    return msgspec.structs.replace(cause, fixes=tuple(fixes))
 
 
 def _with_values(fix: Fix, resolved: Resolved) -> Fix:

@@ -114,6 +114,14 @@ def test_convert_writes_a_preset_that_can_be_checked(tmp_path: Path) -> None:
     assert not [finding for finding in report["findings"] if finding["id"].startswith("config.unknown")]
 
 
+def test_convert_writes_over_no_file(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text((SCRIPTS / "verl_grpo.sh").read_text())
+    done = rft("check", str(script), "--convert", str(script))
+    assert done.returncode == 2 and "check.not-written" in done.stderr and "File exists" in done.stderr
+    assert script.read_text() == (SCRIPTS / "verl_grpo.sh").read_text()
+
+
 def test_convert_wants_one_job(tmp_path: Path) -> None:
     done = rft("check", str(SCRIPTS / "several.sh"), "--convert", str(tmp_path / "out.yaml"))
     assert done.returncode == 2 and "there are 2 jobs" in done.stderr and not list(tmp_path.iterdir())

@@ -47,6 +47,12 @@ def test_out_of_memory_is_answered_with_settings_that_need_less(tmp_path: Path) 
     assert all("." in key and not isinstance(value, str) for key, value in fix.set.items())
 
 
+def test_a_run_whose_info_is_lost_is_diagnosed_all_the_same(tmp_path: Path) -> None:
+    run = run_with(tmp_path, OOM)
+    (run.path / "run.json").write_text("{}")
+    assert examine(run).findings[0].cause == "cuda-oom-train"
+
+
 def test_a_healthy_log_leaves_nothing_to_apply(tmp_path: Path) -> None:
     run = run_with(tmp_path, NOTHING)
     found = examine(run)
