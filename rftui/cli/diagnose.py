@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ import typer
 
 from diagnostics.knowledge.diagnosis import Diagnosis
 from diagnostics.knowledge.sources import Unreadable
-from engine.findings import EXIT_BAD_INPUT, EXIT_OK, EXIT_RUN_FAILED, Finding, FindingsError
+from engine.findings import EXIT_BAD_INPUT, EXIT_OK, EXIT_RUN_FAILED, Finding, raise_errors
 from rftui.cli.diagnosed import print_causes, print_diagnosis
 from rftui.cli.options import RunsDir, runs_folder
 from rftui.runs.rundir import RunDir
@@ -47,18 +48,16 @@ def diagnose(
     Exit code 0 where nothing failed, 1 where a failure was found, 2 where a PATH could not be read.
     """
     language = lang or _language()
+    asked = {"PATH": bool(paths), "--hang": hang is not None, "--list-causes": list_causes}
+    raise_errors(_conflicts([name for name, given in asked.items() if given], paths or [], verbose))
     if list_causes:
         print_causes(language, as_json=as_json)
         return
-    if hang is not None and not paths:
+    if hang is not None:
         from rftui.cli.hang import diagnose_hang
 
         raise typer.Exit(diagnose_hang(runs_folder(runs_dir), hang, language, as_json=as_json))
-    if not paths or hang is not None:
-        raise FindingsError([_no_path(hang)])
-    if paths.count("-") > 1:
-        raise FindingsError([_stdin_twice()])
-    places = [_place(path, runs_folder(runs_dir)) for path in paths]
+    places = [_place(path, runs_folder(runs_dir)) for path in paths or ()]
     raise typer.Exit(max(_one(place, language, as_json, verbose) for place in places))
 
 
@@ -107,24 +106,21 @@ def _language() -> Literal["en", "zh"]:
     return "zh" if said.lower().startswith("zh") else "en"
 
 
-def _stdin_twice() -> Finding:
-    return Finding(
-        id="diagnose.stdin-twice",
-        severity="error",
-        cause="- was given more than once, and standard input can be read only once.",
-    )
-
-
-def _no_path(hang: str | None) -> Finding:
-    if hang is not None:
-        return Finding(
-            id="diagnose.two-things",
-            severity="error",
-            cause=f"--hang {hang} asks a run that is on, and a PATH was given too: give one of them.",
+def _conflicts(asked: list[str], paths: list[str], verbose: bool) -> Iterator[Finding]:
+    """What makes no sense together. `asked`: which of PATH, --hang and --list-causes were given."""
+    if not asked:
+        yield _wrong(
+            "no-path",
+            "nothing to diagnose was given: name a log, a folder of logs, a run directory, or - for standard "
+            "input.",
         )
-    return Finding(
-        id="diagnose.no-path",
-        severity="error",
-        cause="nothing to diagnose was given: name a log, a folder of logs, a run directory, or - for "
-        "standard input.",
-    )
+    elif len(asked) > 1:
+        yield _wrong("two-things", f"{' and '.join(asked)} were given, and only one can be answered.")
+    elif verbose and asked != ["PATH"]:
+        yield _wrong("no-effect", f"--verbose has no effect with {asked[0]}.")
+    if paths.count("-") > 1:
+        yield _wrong("stdin-twice", "- was given twice, and standard input can be read only once.")
+
+
+def _wrong(id: str, cause: str) -> Finding:
+    return Finding(id=f"diagnose.{id}", severity="error", cause=cause)

@@ -107,6 +107,8 @@ def test_all_known_causes_are_listed():
         ([], "diagnose.no-path"),
         (["x", "--hang", "y"], "diagnose.two-things"),
         (["-", "-"], "diagnose.stdin-twice"),
+        (["x", "--list-causes"], "diagnose.two-things"),
+        (["--hang", "y", "--verbose"], "diagnose.no-effect"),
     ],
 )
 def test_what_makes_no_sense_is_a_finding(args: list[str], id: str):
