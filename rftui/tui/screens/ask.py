@@ -53,6 +53,6 @@ def why_no_new_file(line: str) -> str:
         return "give a file"
     try:
         path = Path(line).expanduser()
-        return f"{path} exists: give another" if path.exists() else ""
+        return f"{path} exists: give another name" if path.exists() else ""
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~ of nobody
         return f"{cut(line, 60)} cannot be a file: {getattr(error, 'strerror', None) or error}"

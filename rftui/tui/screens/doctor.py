@@ -79,6 +79,7 @@ class DoctorScreen(AreaScreen):
         self._answers: dict[str, Answer] = {}
         self._host: ThisHost | None = None
         self._painting = False
+        self._offered: list[bool] = []
 
     def compose(self) -> ComposeResult:
         yield Static(id="head")
@@ -184,7 +185,10 @@ class DoctorScreen(AreaScreen):
     def _paint_details(self) -> None:
         row = self.chosen
         self.query_one("#details", TextPane).show(lambda width: looks.details(row, width))
-        self.refresh_bindings()
+        offered = [bool(self.check_action(key.action, ())) for key in DOCTOR_KEYS]
+        if offered != self._offered:  # a new footer takes longer than all the rest
+            self._offered = offered
+            self.refresh_bindings()
 
     @property
     def chosen(self) -> Row | None:

@@ -39,7 +39,7 @@ class HomeScreen(AreaScreen):
     """Three panels that follow the folder, the presets and the machine, each read in a thread of its own."""
 
     class Listed(Message):
-        """The newest runs, and the newest rewards of each."""
+        """All runs, and the newest rewards of those that are listed."""
 
         def __init__(self, runs: list[RunSummary], rewards: dict[str, tuple[float, ...]]) -> None:
             super().__init__()
@@ -71,6 +71,8 @@ class HomeScreen(AreaScreen):
         self._presets: list[PresetRow] = []
         self._machine: Hardware | None = None
         self._badge: Badge | None = None
+        self._filled = (False, False)
+        """Whether there are runs and presets to open: what the footer offers depends on it."""
 
     def compose(self) -> ComposeResult:
         yield Static(self._head(), id="head")
@@ -102,8 +104,8 @@ class HomeScreen(AreaScreen):
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
     def list_runs(self) -> None:
         """The runs of the folder, and the curves of those that changed."""
-        runs = list_runs(self.context.runs_dir)[:RECENT]
-        for run in runs:
+        runs = list_runs(self.context.runs_dir)
+        for run in runs[:RECENT]:
             if run.status != "unreadable" and self._changed.get(run.name) != run.updated:
                 self._rewards[run.name] = home.rewards_of(RunDir(run.path))
                 self._changed[run.name] = run.updated
@@ -156,18 +158,25 @@ class HomeScreen(AreaScreen):
         now, width = time.time(), max(30, runs.size.width - 2)
         _fill(
             runs,
-            {r.name: home.run_line(r, self._rewards.get(r.name, ()), now, width) for r in self._runs},
+            {
+                r.name: home.run_line(r, self._rewards.get(r.name, ()), now, width)
+                for r in self._runs[:RECENT]
+            },
         )
         width = max(30, presets.size.width - 2)
         _fill(presets, {row.name: home.preset_line(row, width) for row in self._presets})
         machine = self.query_one("#machine", Static)
         machine.update(home.machine_lines(self._machine, self._badge, max(30, machine.size.width)))
-        self.refresh_bindings()
+        filled = (bool(self._runs), bool(self._presets))
+        if filled != self._filled:  # a new footer takes longer than all the rest
+            self._filled = filled
+            self.refresh_bindings()
 
     def _head(self) -> Content:
         live = sum(run.status in ("running", "launching", "stalled") for run in self._runs)
         count = f"{len(self._runs)} run" + "s" * (len(self._runs) != 1)
         going = f", {live} running" if live else ""
+        going += f", the newest {RECENT} here" if len(self._runs) > RECENT else ""
         return Content.assemble(
             ("rft ", "bold $primary"),
             ("▸ ", "$quiet"),

@@ -169,8 +169,9 @@ class LaunchScreen(Dialog[Outcome | None]):
     def action_leave(self) -> None:
         """Leave; a run that has started goes on."""
         told = self.starting
-        if told is not None and told.run is not None and not told.failed:
-            self.notify(f"{told.run.name} goes on; it is listed at home", markup=False)
+        if told is not None and not told.failed:
+            name = told.run.name if told.run is not None else "the launch"
+            self.notify(f"{name} goes on; the run is listed at home", markup=False)
         self.dismiss(None)
 
     @work(thread=True, exclusive=True, group="diagnose", exit_on_error=False)

@@ -169,6 +169,7 @@ class RunActions(AreaScreen):
         target = await self._asked(AskScreen(question, hint, f"exports/{run.name}-step-{step}", _used))
         if target is None:
             return
+        target = str(Path(target).expanduser())
 
         def tick(seconds: float) -> None:
             written = size(delete.contents(Path(target)).bytes)
@@ -216,9 +217,12 @@ def _ask_to_stop(run: RunDir) -> str:
 
 def _used(target: str) -> str:
     """What speaks against writing there."""
-    folder = Path(target)
     if not target:
         return "a folder is needed"
-    if folder.is_dir() and any(folder.iterdir()):
-        return f"{target} is not empty"
-    return f"{target} is a file" if folder.is_file() else ""
+    try:
+        folder = Path(target).expanduser()
+        if folder.is_dir() and any(folder.iterdir()):
+            return f"{target} is not empty"
+        return f"{target} is a file" if folder.is_file() else ""
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ of nobody
+        return f"{target} cannot be used: {getattr(error, 'strerror', None) or error}"

@@ -59,13 +59,14 @@ class LogTail(Widget, can_focus=True):
 
     def extend(self, lines: Iterable[LogLine]) -> None:
         """Append new lines; a view that is scrolled back stays where it is."""
-        before = len(self.lines)
+        shown, came = self.lines, 0
         for line in lines:
             self._all.append(line)
             if line.rank == 0:
                 self._main.append(line)
+            came += line.rank == 0 or shown is self._all
         if self.back:
-            self.back = min(self.back + len(self.lines) - before, len(self.lines))
+            self.back = min(self.back + came, len(self.lines))
         self._retitle()
         self.refresh()
 

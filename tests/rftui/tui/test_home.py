@@ -15,6 +15,7 @@ from rftui.runs.rundir import RunDir
 from rftui.tui import home
 from rftui.tui.app import RftuiApp
 from rftui.tui.home import Badge, PresetRow
+from rftui.tui.screens import home as home_screen
 from rftui.tui.screens.home import HomeScreen
 from tests.diagnostics.fake_nvml import H100, FakeNvml
 
@@ -127,3 +128,35 @@ def test_an_unreadable_run_has_no_curve(tmp_path: Path) -> None:
     (tmp_path / "half" / "run.json").write_text("{")
     line = home.run_line(summarize(RunDir(tmp_path / "half"), 0.0), (), 0.0, 80)
     assert "! unreadable" in line.plain
+
+
+async def test_all_runs_are_counted_where_only_the_newest_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home_screen, "RECENT", 2)
+    fake = FakeRun(tmp_path, "oldest", age_s=9000)
+    fake.step()
+    for number in range(3):
+        finished_run(tmp_path, f"run-{number}", steps=2)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        text = await shows(pilot, "4 runs, 1 running, the newest 2 here")
+        assert "oldest" not in text
+
+
+async def test_the_footer_is_made_anew_only_when_its_keys_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_run(tmp_path, "only", steps=5)
+    made: list[int] = []
+    refresh = HomeScreen.refresh_bindings
+    monkeypatch.setattr(HomeScreen, "refresh_bindings", lambda self: (made.append(1), refresh(self))[1])
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 run in", "✔ fits")
+        before = len(made)
+        assert isinstance(app.screen, HomeScreen)
+        for _ in range(3):
+            app.screen._paint()
+        await pilot.pause()
+        assert len(made) == before

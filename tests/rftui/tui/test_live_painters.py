@@ -350,3 +350,22 @@ def test_a_space_needs_no_colour_of_its_own() -> None:
     )
     assert [segment.text for segment in pieces] == ["ab  c", " ", " "]
     assert pieces.cell_length == 7
+
+
+async def test_a_log_that_is_scrolled_back_stands_still_also_when_old_lines_go() -> None:
+    from textual.app import App, ComposeResult
+
+    from rftui.tui.widgets.log_tail import KEPT, LogLine, LogTail
+
+    class Shown(App[None]):
+        def compose(self) -> ComposeResult:
+            yield LogTail(id="log")
+
+    app = Shown()
+    async with app.run_test(size=(40, 10)):
+        log = app.query_one(LogTail)
+        log.extend(LogLine(0, f"line {number}") for number in range(KEPT))
+        log.action_scroll(20)
+        before = log.render_line(0).text
+        log.extend(LogLine(0, f"new {number}") for number in range(5))
+        assert log.render_line(0).text == before

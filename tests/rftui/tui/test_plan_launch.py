@@ -99,3 +99,23 @@ async def test_leaving_a_launch_lets_it_go_on(tmp_path: Path) -> None:
     run = only_run(tmp_path)
     assert present_status(run) in ACTIVE
     stop.kill(run)
+
+
+@pytest.mark.usefixtures("still_home")
+async def test_leaving_before_there_is_a_run_says_that_it_will_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from rftui.tui.planning.starting import not_started
+
+    monkeypatch.setattr(LaunchScreen, "start", lambda self: None)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        launch = LaunchScreen(None, SimpleNamespace(name="x"))  # type: ignore[arg-type]
+        app.push_screen(launch)
+        await until(pilot, lambda: app.screen is launch)
+        launch.post_message(LaunchScreen.Told(not_started(0.0)))
+        await shows(pilot, "preflight")
+        await pilot.press("escape")
+        await shows(pilot, "the launch goes on")
