@@ -29,7 +29,7 @@ from engine.findings import FindingsError
 from rftui.launch import control, logs, outcome, postmortem
 from rftui.launch.command import ENGINE_MODULE, Command, rank_command
 from rftui.launch.health import HealthWatch
-from rftui.launch.processes import kill_group, kill_processes_of, start_bound
+from rftui.launch.processes import kill_group, kill_processes_of, processes_of, start_bound
 from rftui.launch.resume import saved_steps
 from rftui.plan import measured
 from rftui.runs import diagnosis
@@ -150,12 +150,17 @@ class Supervisor:
     def _end_hang(self, health: HealthWatch, config: RunConfig) -> bool:
         """Record a run that was ended because it hung; returns whether it is to go on from its checkpoint.
 
-        Not a second time from the same checkpoint: the hang would only come again.
+        Not a second time from the same checkpoint: the hang would only come again. Nor beside ranks that the
+        kernel holds in a call on a disk: they would go on in the same files.
         """
         why = postmortem.why_it_hung(health.verdict)
         steps = outcome.read_progress(self.run_dir, since=self.info.started or 0.0).steps
         saved = max(saved_steps(self.run_dir, config), default=0)
-        again = health.demand == "restart" and saved not in self._restarted_from and not self._stops_asked
+        left = processes_of(self.run_dir.path)
+        if left:
+            self._say("ended", f"processes that cannot be killed are left: {left}")
+        wanted = health.demand == "restart" and not self._stops_asked
+        again = wanted and saved not in self._restarted_from and not left
         self._restarted_from.add(saved)
         self.info.steps = steps
         if again:

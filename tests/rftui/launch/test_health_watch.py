@@ -13,6 +13,7 @@ from engine.config.load import dump_resolved, layer_from_sets, load_resolved, re
 from engine.events import Alert, EventWriter, Phase
 from rftui.cli.diagnose import app as diagnose
 from rftui.cli.health import app
+from rftui.launch import supervisor
 from rftui.launch.health import EVENTS, HealthWatch
 from rftui.launch.outcome import read_errors
 from rftui.runs import diagnosis
@@ -96,6 +97,21 @@ def test_a_run_begun_elsewhere_goes_on_from_its_own_checkpoint(make_run: MakeRun
     run = hanging(make_run, "restart", "fail_in_vain_once", "checkpoint.ckpt_path=/elsewhere/step-5")
     wait_for(lambda: run.read_info().status == "finished", LIMIT_S)
     assert run.read_info().command[-2:] == ["--ckpt_path", str(run.checkpoints_dir / "step-20")]
+
+
+def test_no_second_attempt_begins_beside_ranks_that_cannot_be_killed(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("freeze")
+    config = load_resolved(run.config_path).config
+    health = HealthWatch(run, config, 1)
+    health.demand = "restart"
+    monkeypatch.setattr(supervisor, "processes_of", lambda path: [4242])  # in a call that nothing interrupts
+    assert supervisor.Supervisor(run)._end_hang(health, config) is False
+    assert run.read_info().status == "failed"
+    assert "cannot be killed are left: [4242]" in (run.logs_dir / "supervisor.log").read_text()
+    monkeypatch.setattr(supervisor, "processes_of", lambda path: [])
+    assert supervisor.Supervisor(run)._end_hang(health, config) is True
 
 
 class Watch(HealthWatch):
