@@ -9,7 +9,8 @@ from engine.health.stragglers import straggler
 
 SCORE = 0.7
 """Others' time / own time; a rank below it takes 1.4 times as long as the others, or as it once did."""
-OF_STEPS, AT_LEAST = 5, 3
+OF_STEPS = 5
+"""Newest steps, in each of which it must be the same rank: chance makes it three of five often enough."""
 MIN_SECONDS = 0.1
 """Phases shorter than this vary too much to be judged."""
 OWN_PHASES = ("rollout", "reward", "logprob")
@@ -53,7 +54,7 @@ def _silent(seen: Observed, now: float) -> Iterator[Finding]:
 
 
 def _late(seen: Observed) -> Iterator[Finding]:
-    """The rank that the others waited for in most of the newest steps."""
+    """The rank that the others waited for in all of the newest steps."""
     steps = sorted({step for step, _ in seen.waits})[-OF_STEPS:]
     late: dict[int, dict[int, float]] = {}
     for (step, _), waits in seen.waits.items():
@@ -63,11 +64,11 @@ def _late(seen: Observed) -> Iterator[Finding]:
                 of_rank = late.setdefault(found.rank, {})
                 of_rank[step] = max(found.late, of_rank.get(step, 0.0))
     for rank, seconds in ((rank, list(of_rank.values())) for rank, of_rank in late.items()):
-        if len(seconds) >= AT_LEAST:
+        if len(seconds) == OF_STEPS:
             yield Finding(
                 id="rank.straggler",
                 severity="warning",
-                cause=f"the others waited for rank {rank} in {len(seconds)} of the last {len(steps)} steps, "
+                cause=f"the others waited for rank {rank} in each of the last {OF_STEPS} steps, "
                 f"{median(seconds):.2g} s each time.",
                 evidence=tuple(f"{each:.2f} s" for each in seconds),
                 fixes=_look_at(rank),

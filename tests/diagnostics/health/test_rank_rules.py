@@ -86,7 +86,16 @@ def test_the_rank_that_others_wait_for_is_a_straggler() -> None:
             watch.take([waited(rank, step, seconds)])
     (found,) = watch.look(end_of(6))
     assert found.id == "rank.straggler"
-    assert found.cause == "the others waited for rank 3 in 5 of the last 5 steps, 4.4 s each time."
+    assert found.cause == "the others waited for rank 3 in each of the last 5 steps, 4.4 s each time."
+
+
+def test_a_rank_that_is_late_now_and_then_is_no_straggler() -> None:
+    watch = monitor()
+    watch.take([*map(header, RANKS), *steps(6)])
+    for step in range(2, 7):
+        late = 3 if step != 4 else 1
+        watch.take([waited(rank, step, 0.1 if rank == late else 4.5) for rank in RANKS])
+    assert ids(watch, end_of(6)) == set()
 
 
 def test_one_late_step_is_counted_once_however_many_groups_wait() -> None:
