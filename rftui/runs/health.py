@@ -7,7 +7,7 @@ import msgspec
 from diagnostics.health.monitor import Monitor
 from diagnostics.health.observed import Observed, RankSeen
 from engine.config.load import load_resolved
-from engine.findings import Finding
+from engine.findings import Finding, Fix
 from rftui.runs.follow import EventFollower
 from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir
@@ -57,6 +57,9 @@ def present_health(run: RunDir, now: float | None = None) -> Health:
     live = status in (*ACTIVE, "stalled")
     findings = {finding.id: finding for finding in monitor.look(now, live=live)}
     findings |= {id: alert.finding for id, alert in state.alerts.items()}
+    if status == "failed" and info.exit is not None:
+        fix = Fix("see why, and what to do", command=f"rft diagnose {run.path}")
+        findings["run.failed"] = Finding("run.failed", "error", f"it failed: {info.exit.cause}", fixes=(fix,))
     if any(id.startswith("hang.") and id != "hang.suspected" for id in findings):
         findings.pop("hang.suspected", None)  # it was looked into
     return Health(
