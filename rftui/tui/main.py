@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rftui", description="Presets, runs and this machine.")
     parser.add_argument("name", nargs="?", help="the run to open; without it, the home screen")
     parser.add_argument("--runs-dir", type=Path, help="folder of runs (default: $RFTUI_RUNS_DIR or ./runs)")
-    parser.add_argument("--readonly", action="store_true", help="launch, stop, delete and mend nothing")
+    parser.add_argument("--readonly", action="store_true", help="launch, stop, delete, mend, write nothing")
     parser.add_argument("--slow", action="store_true", help="for slow lines: charts every 5 seconds only")
     parser.add_argument("--web", action="store_true", help="serve it to a browser")
     parser.add_argument("--host", help="with --web: the address to listen on (default: 127.0.0.1)")

@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     desktop: bool = True
     """Tell the desktop too, through the terminal (OSC 777)."""
     readonly: bool = False
-    """Nothing can be launched, stopped, deleted or mended from the program."""
+    """Nothing can be launched, stopped, deleted, mended or written from the program."""
     smoothing: Annotated[float, Meta(ge=0, lt=1)] = 0.6
     """Weight of the moving average of charts."""
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 PROGRAM = "from rftui.tui.main import main; main()"
-COOKIE = "rftui"
 HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -63,6 +62,8 @@ class Door:
         """`token` empty: everybody."""
         self.host, self._token = host, token
         self._key = secrets.token_urlsafe(32) if token else ""
+        self.cookie = f"rftui-{secrets.token_hex(4)}"
+        """Its name: browsers send cookies to all ports of a host, and there may be another server."""
 
     @property
     def query(self) -> str:
@@ -104,9 +105,9 @@ def application(command: str, door: Door) -> "web.Application":
         cookie = door.cookie_for(request.query.get("token", ""))
         if cookie is not None and request.path == "/":
             answer = web.HTTPFound("/")
-            answer.set_cookie(COOKIE, cookie, httponly=True, samesite="Strict")
+            answer.set_cookie(door.cookie, cookie, httponly=True, samesite="Strict")
             raise answer
-        if not door.lets_in(request.cookies.get(COOKIE, "")):
+        if not door.lets_in(request.cookies.get(door.cookie, "")):
             raise web.HTTPForbidden(text="open the address that rftui --web has printed; it works once\n")
         response = await handler(request)
         if not response.prepared:

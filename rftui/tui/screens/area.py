@@ -25,6 +25,8 @@ class AreaScreen(Screen[None]):
     """A screen that is told its context, has its keys as data, and knows how wide and high it is."""
 
     KEYS: ClassVar[tuple[Key, ...]] = ()
+    CHANGING: ClassVar[tuple[str, ...]] = ()
+    """Actions that start, change or write something: readonly switches them off."""
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
 
@@ -58,6 +60,10 @@ class AreaScreen(Screen[None]):
         for timer, look in self._looks:
             timer.resume()
             look()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing now are not offered."""
+        return not (action in self.CHANGING and self.context.settings.readonly)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Something went wrong in a way nobody foresaw: say so, once, rather than stand still."""

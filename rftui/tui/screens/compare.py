@@ -79,6 +79,7 @@ class CompareScreen(AreaScreen):
 
     CSS_PATH = "compare.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = COMPARE_KEYS
+    CHANGING = ("export",)
     BINDINGS: ClassVar[list[BindingType]] = bindings(COMPARE_KEYS)
     ALLOW_IN_MAXIMIZED_VIEW = "#head, #legend, Footer"
     ESCAPE_TO_MINIMIZE = False
@@ -189,7 +190,7 @@ class CompareScreen(AreaScreen):
         """One table is chosen only where not both are in sight."""
         if action == "table":
             return self.has_class("-xs") or self.has_class("-sm")
-        return True
+        return super().check_action(action, parameters)
 
     def action_metric(self, by: int) -> None:
         """Another metric in the chart."""

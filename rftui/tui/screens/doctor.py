@@ -70,6 +70,7 @@ class DoctorScreen(AreaScreen):
     CSS_PATH = "doctor.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = DOCTOR_KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(DOCTOR_KEYS)
+    CHANGING = ("fix", "active", "export")
     AUTO_FOCUS = "#checks"
 
     def __init__(self, context: Context) -> None:
@@ -205,13 +206,15 @@ class DoctorScreen(AreaScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing now are not offered."""
+        if not super().check_action(action, parameters):
+            return False
         if action in ("again", "fix", "copy", "ignore"):
             row = self.chosen
             if row is None or row.state in ("checking", "waiting"):
                 return False
             if action == "fix":
                 answer = self._answers.get(row.check.id)
-                return bool(answer and answer.proposal) and not self.context.settings.readonly
+                return bool(answer and answer.proposal)
             if action == "copy":
                 return bool(self._command(row))
             return action == "again" or row.state in (*WRONG, "ignored")

@@ -25,6 +25,7 @@ class PlanScreen(FilesScreen):
     CSS_PATH = "plan.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = (*PLAN_KEYS, *FORM_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(PLAN_KEYS)
+    CHANGING = ("write", "save")
     AUTO_FOCUS = "#form"
 
     def __init__(self, context: Context) -> None:

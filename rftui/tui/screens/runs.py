@@ -22,7 +22,7 @@ from rftui.tui.runs_table.query import EXAMPLE, QueryError, parse
 from rftui.tui.runs_table.reading import RunsReader
 from rftui.tui.runs_table.row import Row
 from rftui.tui.screens.runs_actions import RunActions
-from rftui.tui.screens.runs_keys import CHANGING, RUNS_KEYS
+from rftui.tui.screens.runs_keys import RUNS_KEYS
 
 REFRESH_S = 2.0
 MOST_MARKED = 8
@@ -40,6 +40,7 @@ class RunsScreen(RunActions):
 
     CSS_PATH = "runs.tcss"
     AUTO_FOCUS = "#runs"
+    CHANGING = ("note", "tags", "stop", "resume", "export", "delete")
     KEYS: ClassVar[tuple[Key, ...]] = (*RUNS_KEYS, *GRID_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(RUNS_KEYS)
 
@@ -195,7 +196,7 @@ class RunsScreen(RunActions):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing now are not offered."""
-        if action in CHANGING and self.context.settings.readonly:
+        if not super().check_action(action, parameters):
             return False
         row = self.chosen if self.is_mounted else None
         if action in ("open", "mark", "note", "tags"):

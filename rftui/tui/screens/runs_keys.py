@@ -35,5 +35,3 @@ RUNS_KEYS = (
         footer=False,
     ),
 )
-CHANGING = ("note", "tags", "stop", "resume", "export", "delete")
-"""Actions that readonly switches off."""

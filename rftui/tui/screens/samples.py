@@ -35,6 +35,7 @@ class SamplesScreen(SamplesReading):
     CSS_PATH = "samples.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = (*SAMPLES_KEYS, *ROW_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(SAMPLES_KEYS)
+    CHANGING = ("export",)
     HORIZONTAL_BREAKPOINTS = WIDTHS
     AUTO_FOCUS = "#samples"
 

@@ -503,3 +503,10 @@ def test_an_unknown_run_names_the_nearest(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().err
     assert "run.unknown" in said
     assert "quickstart-1" in said
+
+
+@pytest.mark.parametrize("target", ["", "~no-such-user-here/x", "x" * 300])
+def test_a_folder_that_cannot_be_is_no_target_of_an_export(target: str) -> None:
+    from rftui.tui.screens.runs_actions import _used
+
+    assert _used(target)

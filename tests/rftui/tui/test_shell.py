@@ -21,6 +21,8 @@ from rftui.tui.app import RftuiApp
 from rftui.tui.areas import AREAS, REPLAY
 from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS
+from rftui.tui.screens.compare import CompareScreen
+from rftui.tui.screens.doctor import DoctorScreen
 from rftui.tui.settings import Settings, keep_setting, read_settings, settings_path
 from rftui.tui.start import prepare
 from rftui.tui.themes import CONTRAST, THEMES
@@ -245,3 +247,25 @@ async def test_reading_that_fails_in_a_way_nobody_foresaw_is_told(
         await pilot.press("r")
         await pilot.pause(0.3)
         assert screen_text(app).count("list_runs has stopped") == 1
+
+
+@pytest.mark.parametrize("readonly", [True, False])
+async def test_where_all_is_read_only_nothing_is_written_and_no_gpu_is_used(
+    tmp_path: Path, readonly: bool
+) -> None:
+    run = finished_run(tmp_path, "run", steps=4)
+    app = RftuiApp(tmp_path, run, settings=Settings(readonly=readonly))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "step 4/4")
+        await app.open_plan("quickstart")
+        for action in ("write", "save"):
+            assert app.screen.check_action(action, ()) is not readonly
+        await app.open_area("samples")
+        assert app.screen.check_action("export", ()) is not readonly
+        await app.open_area("doctor")
+        doctor = app.screen
+        assert isinstance(doctor, DoctorScreen)
+        await until(pilot, lambda: bool(doctor.board.checks))
+        assert doctor.check_action("active", ()) is not readonly
+        compare = CompareScreen(app.context, ["run", "run"])
+        assert compare.check_action("export", ()) is not readonly

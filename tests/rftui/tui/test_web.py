@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from fake_run import finished_run
 
-from rftui.tui.web import Door
+from engine.findings import FindingsError
+from rftui.tui.web import Door, _listen
 
 aiohttp = pytest.importorskip("aiohttp")
 pytest.importorskip("textual_serve")
@@ -233,3 +234,13 @@ async def test_a_browser_sees_the_home_screen_and_types(served: Served, tmp_path
                 assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
     finally:
         browser.end()
+
+
+def test_two_servers_do_not_take_each_others_cookie() -> None:
+    """Browsers keep cookies by host, whatever the port."""
+    assert Door("127.0.0.1", "a").cookie != Door("127.0.0.1", "b").cookie
+
+
+def test_a_name_that_no_host_can_have_is_told() -> None:
+    with pytest.raises(FindingsError, match="cannot be listened on"):
+        _listen("a" * 70 + ".b", 0)
