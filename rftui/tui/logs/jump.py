@@ -33,7 +33,7 @@ def jump(text: str) -> Command:
         away = float(found[2]) * _SECONDS[found[3]] * (1 if found[1] == "+" else -1)
         return lambda book: book.at_time(book.now + away)
     if found := _SHARE.fullmatch(text):
-        share = float(found[1]) / 100
+        share = min(1.0, float(found[1]) / 100)
         return lambda book: book.at_share(share)
     if found := _LINE.fullmatch(text):
         number = int(found[1])

@@ -33,6 +33,8 @@ from rftui.tui.screens.compare_keys import COMPARE_KEYS
 from rftui.tui.widgets.painted import Painted
 from rftui.tui.widgets.text_pane import TextPane
 
+SLOW_S = 5.0
+"""Seconds between two pictures on slow lines."""
 READ_S = 0.2
 """Seconds of reading between two pictures while long runs are read."""
 AXIS_WORDS = {"step": "step", "wall": "time since the start", "tokens": "tokens"}
@@ -129,14 +131,15 @@ class CompareScreen(AreaScreen):
     @work(thread=True, exit_on_error=False)
     def read(self) -> None:
         """Read on, and look at what was asked for, until the screen is left."""
-        due = 0.0
+        due, settings = 0.0, self.context.settings
+        rest = max(settings.refresh_s, SLOW_S) if settings.slow else settings.refresh_s
         while not self._left.is_set():
             self._in_sight.wait()
             self._wake.clear()
             with self._lock:
                 if time.monotonic() >= due:
                     behind = self._comparer.advance(READ_S)
-                    due = time.monotonic() + (0.0 if behind else self.context.settings.refresh_s)
+                    due = time.monotonic() + (0.0 if behind else rest)
                 comparison = self._comparer.look(self.asked)
             if not self._left.is_set():
                 self.post_message(self.Seen(comparison))

@@ -13,6 +13,7 @@ from rftui.tui import home
 from rftui.tui.app import RftuiApp
 from rftui.tui.screens.compare import CompareScreen
 from rftui.tui.screens.runs import RunsScreen
+from rftui.tui.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +169,18 @@ async def test_areas_are_reached_and_it_is_left_once(folder: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await pilot.pause(0.2)
         assert isinstance(app.screen, RunsScreen)
+
+
+async def test_on_a_slow_line_curves_are_drawn_every_five_seconds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    paint = CompareScreen._paint
+    monkeypatch.setattr(CompareScreen, "_paint", lambda self: (seen.append(1.0), paint(self))[1])
+    app = RftuiApp(folder, settings=Settings(slow=True, refresh_s=0.1))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await compared(pilot)
+        await pilot.pause(0.3)
+        before = len(seen)
+        await pilot.pause(1.2)
+        assert len(seen) == before

@@ -293,3 +293,13 @@ def test_pager() -> None:
     assert pager_command(log, 77, {"PAGER": "most -w"}) == ["most", "-w", str(log)]
     with pytest.raises(ValueError, match="quotation"):
         pager_command(log, 0, {"PAGER": "'"})
+
+
+def test_a_share_beyond_all_numbers_is_the_end(tmp_path: Path) -> None:
+    from rftui.tui.logs.jump import jump
+
+    (tmp_path / "rank-00000.log").write_text("".join(f"line {at}\n" for at in range(50)))
+    book = LogBook(tmp_path, 0.0)
+    jump("9" * 400 + "%")(book)
+    row = book.page().row
+    assert row is not None and row.text == "line 49"
