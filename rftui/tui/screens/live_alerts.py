@@ -55,6 +55,8 @@ class AlertActions(AreaScreen):
         """Go there."""
         if self.logged is not None:
             await self.rft.open_log(self.logged)
+        elif self.alert_at is not None:
+            self.notify("this alert has no line of its own in the logs; 4 opens them", timeout=3)
         else:
             self.notify("n opens an alert; o goes to its line in the logs", timeout=3)
 

@@ -98,7 +98,7 @@ async def test_o_goes_from_what_a_run_died_of_to_its_line_in_the_logs(tmp_path: 
     diagnosis.write(fake.run, Diagnosis(str(fake.run.path), (found,)))
     fake.end("failed", "rank 1: exit code 1")
     app = RftuiApp(tmp_path, fake.run)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await shows(pilot, "✖ failed", "oom: GPU memory ran out")
         await pilot.press("o")
         assert app.area_now == "live"  # nothing is shown yet that it could go to
@@ -107,3 +107,7 @@ async def test_o_goes_from_what_a_run_died_of_to_its_line_in_the_logs(tmp_path: 
         await pilot.press("o")
         await until(pilot, lambda: isinstance(app.screen, LogsScreen) and app.screen.page.number == 812)
         await shows(pilot, "CUDA out of memory")
+        await pilot.press("escape", "n")
+        await shows(pilot, "alert 2 of 2")
+        await pilot.press("o")
+        await shows(pilot, "no line of its own")
