@@ -71,6 +71,7 @@ class HomeScreen(AreaScreen):
         self._presets: list[PresetRow] = []
         self._machine: Hardware | None = None
         self._badge: Badge | None = None
+        self._waited = self._listed = False
         self._filled = (False, False)
         """Whether there are runs and presets to open: what the footer offers depends on it."""
 
@@ -139,6 +140,9 @@ class HomeScreen(AreaScreen):
     def on_home_screen_listed(self, message: "HomeScreen.Listed") -> None:
         """Show the runs."""
         self._runs, self._rewards = message.runs, message.rewards
+        if not message.runs and not self._listed:
+            self.query_one("#presets").focus()  # there is nothing to choose among the runs
+        self._listed = True
         self._paint()
 
     def on_home_screen_presets(self, message: "HomeScreen.Presets") -> None:
@@ -152,9 +156,15 @@ class HomeScreen(AreaScreen):
         self._paint()
 
     def _paint(self) -> None:
-        self.set_class(not self._runs, "-empty")
+        self.set_class(self._listed and not self._runs, "-empty")
         self.query_one("#head", Static).update(self._head())
         runs, presets = self.query_one("#runs", OptionList), self.query_one("#presets", OptionList)
+        laid_out = presets.size.width and (runs.size.width or not self._runs)
+        if not laid_out and not self._waited:  # nobody knows yet how long a line may be
+            self._waited = True
+            self.call_after_refresh(self._paint)
+            return
+        self._waited = False
         now, width = time.time(), max(30, runs.size.width - 2)
         _fill(
             runs,

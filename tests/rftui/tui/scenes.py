@@ -21,11 +21,13 @@ from diagnostics.nvml import Nvml
 from engine.config.load import Layer, dump_resolved, resolve
 from engine.findings import Finding, Fix
 from presets import loader
+from rftui.launch.command import Command
 from rftui.runs.rundir import RunDir
 from rftui.runs.view import RunView
 from rftui.tui import home
 from rftui.tui.home import Badge, PresetRow
 from rftui.tui.planning import consider
+from rftui.tui.planning import words as planning_words
 from rftui.tui.reader import RunReader
 from rftui.tui.screens import doctor
 from tests.diagnostics.fake_nvml import H200, FakeNvml
@@ -106,6 +108,7 @@ def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(home, "doctor_badge", lambda: Badge(0, 2))
     monkeypatch.setattr(home, "planned", _fits)
     monkeypatch.setattr(doctor, "known_checks", made_checks)
+    monkeypatch.setattr(planning_words, "rank_line", lambda *_: Command(["torchrun", "…"], {"RANKS": "8"}))
 
 
 def fixed_machine() -> Hardware:
