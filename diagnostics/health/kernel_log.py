@@ -82,8 +82,8 @@ def _xid(seen: Seen) -> Finding:
 def _killed(pid: str, command: str, text: str) -> Finding:
     return Finding(
         id="memory.kernel-killed",
-        severity="error",
-        cause=f"the kernel ended process {pid} ({command}) for lack of memory.",
+        severity="warning",  # it may have been another container's
+        cause=f"the kernel of this machine ended process {pid} ({command}) for lack of memory.",
         evidence=(text.strip(),),
         fixes=(
             Fix(

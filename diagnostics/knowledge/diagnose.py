@@ -12,6 +12,7 @@ from diagnostics.knowledge.load import Knowledge, knowledge
 from diagnostics.knowledge.matcher import Probe, context_probe, signature_probe
 from diagnostics.knowledge.scan import Hit, Scanner
 from diagnostics.knowledge.wording import Lang, described
+from diagnostics.redact import without_keys
 
 _EVIDENCE, _RULED_OUT = 5, 8
 _QUOTE = 400
@@ -92,7 +93,7 @@ def _diagnosed(verdict: deciding.Verdict, log: Log, known: Knowledge, lang: Lang
 
 
 def _evidence(hit: Hit, log: Log) -> Evidence:
-    text = hit.line.text.strip()
+    text = without_keys(hit.line.text.strip())
     if len(text) > _QUOTE:
         start = max(0, min(text.find(hit.match[0][:80]) - 40, len(text) - _QUOTE))
         text = ("…" if start else "") + text[start : start + _QUOTE] + "…"

@@ -10,13 +10,13 @@ from diagnostics.doctor.check import Result
 from diagnostics.doctor.cuda import torch_cuda
 from diagnostics.doctor.host import Host
 from diagnostics.gpu_facts import GpuFacts
+from diagnostics.redact import HIDDEN, is_secret, redacted, redacted_variable
 from engine.config.registry import parameters, value_of
 from engine.config.sections import RunConfig
 from engine.config.values import show
 from engine.findings import render
 from engine.footprint.devices import GIB
 from rftui.cli.doctor_report import MARKS, counts
-from rftui.cli.redact import HIDDEN, is_secret, redacted, redacted_variable
 
 PACKAGES = (
     *("rftui", "torch", "triton", "transformers", "tokenizers", "datasets", "huggingface-hub", "safetensors"),

@@ -31,7 +31,7 @@ def test_what_the_kernel_said_since_the_run_began_is_found(kernel: Path) -> None
         found = log.findings()
     assert [finding.id for finding in found] == ["gpu.xid-79", "memory.kernel-killed"]
     assert found[0].severity == "error" and found[0].fixes[0].command == "sudo reboot"
-    assert found[1].cause == "the kernel ended process 4242 (python) for lack of memory."
+    assert found[1].cause == "the kernel of this machine ended process 4242 (python) for lack of memory."
     assert log.findings() == found
 
 

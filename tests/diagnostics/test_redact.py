@@ -2,7 +2,7 @@
 
 import pytest
 
-from rftui.cli.redact import is_secret, redacted, redacted_variable
+from diagnostics.redact import is_secret, redacted, redacted_variable, without_keys
 
 HOME = "/home/ann"
 
@@ -48,3 +48,10 @@ def test_what_a_report_is_for_stays(text: str) -> None:
 def test_names_say_what_is_secret(name: str) -> None:
     assert is_secret(name)
     assert redacted_variable(name, "plain", HOME) == "<hidden>"
+
+
+def test_a_quoted_line_of_a_log_keeps_its_symbols_and_loses_its_keys() -> None:
+    symbol = "undefined symbol: _ZN2at4_ops5zeros4callEN3c108ArrayRefINS2_6SymIntEEENS2_8optional"
+    assert without_keys(symbol) == symbol
+    line = "401 for https://me:geheim@hub.example/x with hf_abcdefghijklmnop and Bearer abcdef0123456789"
+    assert without_keys(line) == "401 for https://<hidden>@hub.example/x with <hidden> and Bearer <hidden>"

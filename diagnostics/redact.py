@@ -1,4 +1,4 @@
-"""Takes secrets and the user's home folder out of text that is pasted into a bug report."""
+"""Takes secrets, and the user's home folder, out of text that is shown or pasted into a bug report."""
 
 import re
 
@@ -8,13 +8,15 @@ HARMLESS = re.compile(
     r"TOKENIZERS_PARALLELISM|_PARALLELISM$|max_tokens|_tokens$|input_key|label_key|images_key|reference_key",
     re.IGNORECASE,
 )
-_LIKE_A_KEY = re.compile(
+_KEY = (
     r"\b(?:hf|sk|pk|ghp|gho|ghs|github_pat|glpat|xox[abp]|wandb_v\d|nvapi|rpa|key|pat)[_-][A-Za-z0-9_-]{8,}"
     r"|\bAKIA[A-Z0-9]{12,}"
     r"|\beyJ[\w-]{10,}\.[\w-]+(?:\.[\w-]+)?"
-    r"|\b(?=[A-Za-z0-9+]*\d)(?=[A-Za-z0-9+]*[A-Za-z])[A-Za-z0-9+]{32,}={0,2}"
 )
-"""Keys of hubs, trackers and clouds, and long runs of letters and digits."""
+"""Keys of hubs, trackers and clouds, by how they begin."""
+_CERTAIN = re.compile(_KEY.replace("|key|pat)", ")") + r"|(?<=[Bb]earer )\S{8,}")
+_LIKE_A_KEY = re.compile(_KEY + r"|\b(?=[A-Za-z0-9+]*\d)(?=[A-Za-z0-9+]*[A-Za-z])[A-Za-z0-9+]{32,}={0,2}")
+"""Keys, and long runs of letters and digits, which may be some."""
 _PASSWORD_IN_URL = re.compile(r"(\w+://)[^\s/@:]*:[^\s/@]+@")
 _OPTION = re.compile(r"(--?[\w.-]+)(=|\s+(?!-))(\"[^\"]*\"|'[^']*'|\S+)")
 _ASSIGNED = re.compile(r"\b([\w.]+)(=)(\"[^\"]*\"|'[^']*'|\S+)")
@@ -26,6 +28,11 @@ def redacted(text: str, home: str) -> str:
     text = _OPTION.sub(_hide_value, _ASSIGNED.sub(_hide_value, text))
     text = _LIKE_A_KEY.sub(HIDDEN, _PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", text))
     return re.sub(rf"{re.escape(home.rstrip('/'))}(?=/|\b)", "~", text) if len(home) > 1 else text
+
+
+def without_keys(text: str) -> str:
+    """A line of a log without what is certainly a key or a password; names of symbols and hashes stay."""
+    return _CERTAIN.sub(HIDDEN, _PASSWORD_IN_URL.sub(rf"\1{HIDDEN}@", text))
 
 
 def redacted_variable(name: str, value: str, home: str) -> str:
