@@ -23,7 +23,7 @@ from rftui.tui.keys import Key, bindings
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.widgets.options import Options
 
-REFRESH_S = 2.0
+REFRESH_S = 4.0
 MACHINE_S = 15.0
 RECENT = 50
 """Runs that are listed here; all of them stand in the area of runs."""

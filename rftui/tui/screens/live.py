@@ -34,6 +34,8 @@ from rftui.tui.widgets.chart_grid import ChartGrid
 from rftui.tui.widgets.log_tail import KEPT, LogLine, LogTail
 from rftui.tui.widgets.panel import Panel
 
+PAUSED = 3
+"""A paused screen tells only how far behind it is: so many times less often."""
 LOADING_S = 0.25
 """Seconds between two pictures while a long run is being read."""
 SLOW_CHARTS_S, SLOW_TABLES_S = 5.0, 15.0
@@ -136,7 +138,8 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
             advanced = now >= due
             if advanced:
                 loading = reader.advance()
-                due = time.monotonic() if loading else now + self.context.settings.refresh_s
+                rest = self.context.settings.refresh_s * (PAUSED if self.paused else 1)
+                due = time.monotonic() if loading else now + rest
             if self.paused and not asked:
                 self.post_message(self.Behind(reader.step))
             elif asked or (advanced and (not loading or now - shown >= LOADING_S)):

@@ -90,7 +90,7 @@ async def test_hidden_it_looks_at_nothing(tmp_path: Path, monkeypatch: pytest.Mo
         await shows(pilot, "step 5/5")
         looked: list[Path] = []
         monkeypatch.setattr("rftui.tui.screens.home.list_runs", lambda folder: looked.append(folder) or [])
-        await pilot.pause(2.5)
+        await pilot.pause(4.5)
         assert looked == []
 
 
