@@ -37,7 +37,7 @@ class HealthWatch:
         self._events = EventWriter(run.events_dir / EVENTS, host=socket.gethostname())
         # The newest of long files: earlier attempts are over, and their events are left out below.
         self._follower = EventFollower(run.events_dir, tail_bytes=1 << 20)
-        self._monitor = Monitor(config, [KernelLog(self._began).findings])
+        self._monitor = Monitor(config, run.name, [KernelLog(self._began).findings])
         self._alerts = Alerts(self._say)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="health", daemon=True)

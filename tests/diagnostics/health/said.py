@@ -21,7 +21,7 @@ HEALTHY = {
 
 
 def monitor(*sets: str) -> Monitor:
-    return Monitor(resolve([layer_from_sets(["batch.rollout_batch_size=32", *sets])]).config)
+    return Monitor(resolve([layer_from_sets(["batch.rollout_batch_size=32", *sets])]).config, "a-run")
 
 
 def metrics(steps: int, **changed: float | list[float] | None) -> Iterator[Metric]:

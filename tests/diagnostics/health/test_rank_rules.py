@@ -159,6 +159,7 @@ def test_the_phase_of_the_rank_that_is_behind_is_told() -> None:
     found = next(f for f in watch.look(begin + 11) if f.id == "hang.suspected")
     assert "phase rollout of step 4" in found.cause
     assert found.evidence[0] == "rank 0 in all_reduce number 7 of world for 8 s"
+    assert found.fixes[0].command == "rft diagnose --hang a-run"
 
 
 def test_a_run_that_has_ended_does_not_hang() -> None:
