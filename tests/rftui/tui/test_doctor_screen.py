@@ -8,7 +8,7 @@ import pytest
 from conftest import screen_text, shows, until
 from fake_run import finished_run
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from diagnostics.doctor.check import CannotCheck, Check, DoesNotApply, Ok, Result
 from diagnostics.doctor.host import Host
@@ -237,11 +237,15 @@ async def test_the_report_is_written_once(tmp_path: Path, made: Made) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await pilot.press("7")
         await shows(pilot, "✔ 2 fine")
-        await pilot.press("e", "enter")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press("enter")
         await shows(pilot, "the report is in")
         report = (tmp_path / "rft-doctor-report.md").read_text()
         assert "error host.bad: [red]too small" in report and "rft doctor\n" in report
-        await pilot.press("e", "enter")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press("enter")
         await shows(pilot, "exists: give another name")
 
 
