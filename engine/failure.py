@@ -51,6 +51,15 @@ def report(error: BaseException, run_dir: Path | None) -> int:
     return exit_code
 
 
+def read_errors(run_dir: Path) -> list[RankError]:
+    """What failing ranks of a run's present attempt wrote, the earliest first; a torn file counts as none."""
+    errors = []
+    for file in (run_dir / "errors").glob("rank-*.json"):
+        with contextlib.suppress(OSError, ValueError):  # torn by a kill or a full disk
+            errors.append(msgspec.json.decode(file.read_bytes(), type=RankError))
+    return sorted(errors, key=lambda error: error.t)
+
+
 def about_a_peer(type: str, message: str, findings: tuple[Finding, ...] = ()) -> bool:
     """Whether an error of this type and message tells of another rank that is lost or does not come."""
     if findings:

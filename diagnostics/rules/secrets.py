@@ -2,7 +2,8 @@
 
 import re
 
-HIDDEN = "<hidden>"
+from diagnostics.redact import HIDDEN
+
 _NAME = re.compile(
     r"secret|(^|[_.])token$|api_?key|access_?key|password|passwd|credential|wandb[._]key|use_wandb", re.I
 )

@@ -12,7 +12,7 @@ from rftui.cli.report import print_findings
 from rftui.launch.prepare import prepare_new
 from rftui.launch.sizing import block
 from rftui.launch.start import create
-from rftui.runs.rundir import default_runs_dir
+from rftui.runs.rundir import runs_dir_option
 
 app = typer.Typer(add_completion=False)
 
@@ -52,5 +52,5 @@ def launch(
     if prepared.plan is not None:
         print("\n".join(block(prepared.plan)), file=sys.stderr if as_json else sys.stdout, flush=True)
     run = create(prepared, folder, name)
-    hint = "" if folder == default_runs_dir() else f" --runs-dir {folder}"
+    hint = runs_dir_option(folder)
     attend(run, verb="started", hint=hint, foreground=foreground, wait=wait, as_json=as_json)

@@ -16,7 +16,7 @@ from rftui.cli.report import print_findings
 from rftui.launch.resume import open_attempt, prepare_resume, saved_steps
 from rftui.launch.start import take_over
 from rftui.runs import diagnosis
-from rftui.runs.rundir import RunDir, default_runs_dir, find
+from rftui.runs.rundir import RunDir, find, runs_dir_option
 
 app = typer.Typer(add_completion=False)
 
@@ -56,7 +56,7 @@ def resume(
     print_findings(prepared.warnings)
     steps = saved_steps(run, prepared.resolved.config)
     start = f"resumed from step {max(steps)}:" if steps else "no complete checkpoint, started anew:"
-    hint = "" if folder == default_runs_dir() else f" --runs-dir {folder}"
+    hint = runs_dir_option(folder)
     attend(run, verb=start, hint=hint, foreground=foreground, wait=wait, as_json=as_json, lock_fd=fd)
 
 

@@ -63,11 +63,7 @@ def explain(run: RunDir, returncode: int, launcher_output: str) -> Exit:
 
 def read_errors(run: RunDir) -> list[RankError]:
     """What failing ranks of this attempt wrote, the earliest first."""
-    errors = []
-    for file in run.errors_dir.glob("rank-*.json"):
-        with contextlib.suppress(OSError, ValueError):  # torn by a kill or a full disk
-            errors.append(msgspec.json.decode(file.read_bytes(), type=RankError))
-    return sorted(errors, key=lambda error: error.t)
+    return failure.read_errors(run.path)
 
 
 def forget_errors(run: RunDir) -> None:

@@ -91,6 +91,11 @@ def default_runs_dir() -> Path:
     return Path(os.environ.get("RFTUI_RUNS_DIR") or "runs")
 
 
+def runs_dir_option(runs_dir: Path) -> str:
+    """What a command for a run needs besides its name: ` --runs-dir DIR`, empty for the default folder."""
+    return "" if runs_dir == default_runs_dir() else f" --runs-dir {runs_dir}"
+
+
 def check_name(name: str) -> None:
     """Raise a finding unless `name` can be a folder name on any system and an argument of any command."""
     if _NAME.fullmatch(name) and len(name) <= MAX_NAME:

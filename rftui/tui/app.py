@@ -14,7 +14,7 @@ from textual.command import Provider
 from textual.message import Message
 
 from engine.findings import FindingsError
-from rftui.runs.rundir import RunDir, default_runs_dir
+from rftui.runs.rundir import RunDir, runs_dir_option
 from rftui.tui.areas import AREAS, REPLAY, Area, area
 from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS, Key, bindings
@@ -174,9 +174,7 @@ class RftuiApp(App[None]):
         message = None
         run = self.context.run
         if run is not None and self._goes_on(run):
-            where = (
-                "" if self.context.runs_dir == default_runs_dir() else f" --runs-dir {self.context.runs_dir}"
-            )
+            where = runs_dir_option(self.context.runs_dir)
             message = Text(
                 f"{run.name} keeps running\n  watch: rft watch {run.name}{where}\n"
                 f"  stop:  rft stop {run.name}{where}"

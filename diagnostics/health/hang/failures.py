@@ -1,6 +1,5 @@
 """Which ranks of the present attempt failed, as they and torchrun wrote it."""
 
-import contextlib
 import re
 import signal
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.failure import RankError, about_a_peer
+from engine.failure import RankError, about_a_peer, read_errors
 
 _FAILED = re.compile(r"failed \(exitcode: (-?\d+)\) local_rank: \d+ \(pid: (\d+)\)")
 _SUMMARY = re.compile(r"exitcode\s+: (-?\d+) \(pid: (\d+)\)")
@@ -35,7 +34,7 @@ def first_failure(run_dir: Path, pids: Mapping[int, int | None]) -> Failure | No
     A rank's own exception comes first, then an exit that it could not tell of, then exceptions about peers:
     when a rank is lost, the others often fail on their connection to it before torchrun looks.
     """
-    errors = _errors(run_dir / "errors")
+    errors = read_errors(run_dir)
     exits, ended = _torchrun(run_dir / "logs" / "launcher.log", pids)
     wrote = {error.rank for error in errors}
     explained = tuple(sorted(wrote | ended))
@@ -47,15 +46,6 @@ def first_failure(run_dir: Path, pids: Mapping[int, int | None]) -> Failure | No
         rank = min(silent, key=lambda rank: (silent[rank] >= 0, rank))  # signals before exit codes
         return _of_exit(rank, silent[rank], explained)
     return _of_error(errors[0], explained, about_peer=True) if errors else None
-
-
-def _errors(folder: Path) -> list[RankError]:
-    """The earliest first."""
-    found = []
-    for file in folder.glob("rank-*.json"):
-        with contextlib.suppress(OSError, ValueError):  # torn by a kill or a full disk
-            found.append(msgspec.json.decode(file.read_bytes(), type=RankError))
-    return sorted(found, key=lambda error: error.t)
 
 
 def _torchrun(log: Path, pids: Mapping[int, int | None]) -> tuple[dict[int, int], set[int]]:

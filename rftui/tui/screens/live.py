@@ -13,7 +13,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Footer
 
-from rftui.runs.rundir import default_runs_dir
+from rftui.runs.rundir import runs_dir_option
 from rftui.tui import panels
 from rftui.tui.context import Context
 from rftui.tui.curves import Wanted
@@ -265,7 +265,7 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
     def action_detach(self) -> None:
         """Leave, and say how to come back."""
         name, runs_dir = self.run_dir.name, self.context.runs_dir
-        where = "" if runs_dir == default_runs_dir() else f" --runs-dir {runs_dir}"
+        where = runs_dir_option(runs_dir)
         what = f"replay {name} --speed {self.context.speed:g}" if self.context.speed else f"watch {name}"
         on = self.snapshot is not None and self.snapshot.active and not self.context.speed
         said = f"{name} keeps running" if on else f"detached from {name}"
