@@ -10,7 +10,7 @@ from engine.config.values import show
 from engine.config.yamlfile import read_yaml
 from engine.findings import Finding, FindingsError, Fix
 
-_ABOUT = ("title", "description", "needs")
+_ABOUT = ("title", "task", "description", "needs")
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Preset:
 
     name: str
     title: str
+    task: str
+    """What is learned, such as "math": presets of one task are listed together. Empty where the file is silent."""
     description: str
     layer: Layer
     needs: tuple[str, ...]
@@ -67,6 +69,7 @@ def load(name_or_path: str) -> Preset:
     return Preset(
         name=name,
         title=about.get("title") or name,
+        task=(about.get("task") or "").strip(),
         description=about.get("description") or "",
         layer=layer,
         needs=tuple(match.parameter.key for need in about.get("needs") or () if (match := find(need))),

@@ -27,7 +27,12 @@ def presets(context: typer.Context, as_json: AsJson = False) -> None:
         return
     _print_table(
         [
-            (row["name"], row.get("origin", ""), row.get("title") or f"not usable: {row['error']}")
+            (
+                row["name"],
+                row.get("origin", ""),
+                row.get("task", ""),
+                row.get("title") or f"not usable: {row['error']}",
+            )
             for row in rows
         ]
     )
@@ -41,7 +46,9 @@ def show(name: str, as_json: AsJson = False) -> None:
     if preset.layer.findings:
         raise FindingsError(preset.layer.findings)
     if as_json:
-        described = {field: getattr(preset, field) for field in ("name", "title", "description", "needs")}
+        described = {
+            field: getattr(preset, field) for field in ("name", "title", "task", "description", "needs")
+        }
         _print_json({**described, "path": str(preset.path), "values": preset.layer.values})
         return
     typer.echo(f"{preset.name}: {preset.title}\n{preset.path}")
@@ -72,7 +79,7 @@ def _row(name: str) -> dict[str, Any]:
         return {"name": name, "error": error.findings[0].cause}
     if preset.layer.findings:
         return {"name": name, "error": preset.layer.findings[0].cause}
-    about = {field: getattr(preset, field) for field in ("title", "origin", "description", "needs")}
+    about = {field: getattr(preset, field) for field in ("title", "task", "origin", "description", "needs")}
     return {"name": name, **about}
 
 

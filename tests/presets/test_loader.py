@@ -31,7 +31,7 @@ def test_our_presets_are_there():
 @pytest.mark.parametrize("world_size", [1, 2])
 def test_our_presets_need_nothing_but_what_they_name(name: str, world_size: int):
     preset = loader.load(name)
-    assert preset.title and preset.description and preset.layer.source == f"preset {name}"
+    assert preset.title and preset.task and preset.description and preset.layer.source == f"preset {name}"
     config = resolve([preset.layer]).config
     errors = {f.param for f in check(config, world_size=world_size) if f.severity == "error"}
     assert errors == set(preset.needs)
@@ -39,12 +39,12 @@ def test_our_presets_need_nothing_but_what_they_name(name: str, world_size: int)
 
 def test_a_users_preset_is_listed_and_comes_first(own_config_dir: Path):
     (own_config_dir / "mine.yaml").write_text(
-        "title: Mine\nneeds: [pretrain]\nbatch: {train_batch_size: 8}\n"
+        "title: Mine\ntask: code\nneeds: [pretrain]\nbatch: {train_batch_size: 8}\n"
     )
     (own_config_dir / "quickstart.yml").write_text("title: Other\n")
     assert loader.names() == sorted({*OURS, "mine", "quickstart"})
     mine = loader.load("mine")
-    assert mine.title == "Mine" and mine.needs == ("model.pretrain",)
+    assert (mine.title, mine.task) == ("Mine", "code") and mine.needs == ("model.pretrain",)
     assert mine.layer.values == {"batch.train_batch_size": 8}
     assert loader.load("quickstart").title == "Other"
 
@@ -53,7 +53,7 @@ def test_a_file_serves_as_a_preset(tmp_path: Path):
     path = tmp_path / "run7.yaml"
     path.write_text("seed: 7\n")
     preset = loader.load(str(path))
-    assert (preset.name, preset.title, preset.path) == ("run7", "run7", path)
+    assert (preset.name, preset.title, preset.task, preset.path) == ("run7", "run7", "", path)
     assert preset.layer.values == {"run.seed": 7} and preset.layer.source == "preset run7"
 
 
@@ -73,6 +73,7 @@ def test_settings_at_fault_stay_in_the_layer(tmp_path: Path):
         ("no/such.yaml", None, "config.file-unreadable", "no/such.yaml"),
         ("p.yaml", "title: [", "config.yaml-syntax", "line 1"),
         ("p.yaml", "title: [1]", "preset.wrong-type", "title = [1]"),
+        ("p.yaml", "task: [math]", "preset.wrong-type", "task ="),
         ("p.yaml", "needs: [modle]", "preset.wrong-type", "needs"),
         ("p.yaml", "needs: model.pretrain", "preset.wrong-type", "needs"),
     ],

@@ -1,6 +1,7 @@
 """A plan as a file: exactly what would run, or what was given as a preset of the user's own."""
 
 from pathlib import Path
+from typing import Any
 
 from engine.config.load import dump_resolved
 from engine.config.registry import value_of
@@ -47,13 +48,13 @@ def save_preset(now: Considered, ground: Ground, name: str) -> Path:
 
 
 def _preset_text(now: Considered, ground: Ground, name: str) -> str:
-    about = f"Made from {ground.name}" if ground.preset else ""
     preset = ground.preset
     keys = dict.fromkeys([*(preset.layer.values if preset else ()), *now.edits.values])
-    needs = [key for key in (preset.needs if preset else ()) if key not in keys]
-    lines = [f"title: {dump_scalar(name)}"]
-    lines += [f"description: {dump_scalar(about)}"] if about else []
-    lines += [f"needs: {dump_scalar(needs)}"] if needs else []
+    about: dict[str, Any] = {"title": name}
+    if preset is not None:
+        needs = [key for key in preset.needs if key not in keys]
+        about |= {"task": preset.task, "description": f"Made from {preset.name}", "needs": needs}
+    lines = [f"{key}: {dump_scalar(value)}" for key, value in about.items() if value]
     for section in RunConfig.model_fields:
         of_section = [key for key in keys if key.startswith(f"{section}.")]
         lines += [f"{section}:"] if of_section else []
