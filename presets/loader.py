@@ -20,7 +20,7 @@ class Preset:
     name: str
     title: str
     task: str
-    """What is learned, such as "math": presets of one task are listed together. Empty where the file is silent."""
+    """What is learned, such as "math": presets of one task are listed together. May be empty."""
     description: str
     layer: Layer
     needs: tuple[str, ...]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
@@ -18,12 +18,18 @@ from rftui.runs.view import tail_state
 from rftui.tui.panels import status_word
 from rftui.tui.text import clean_line, duration, number, size
 
+if TYPE_CHECKING:
+    from presets.loader import Preset
+
+MODEL, ALGORITHM = "model.pretrain", "algorithm.advantage_estimator"
 SPARK_CELLS = 12
 _BARS = "▁▂▃▄▅▆▇█"
 _TAIL_BYTES = 1 << 17
 _FIXED_CELLS = 45
 """Of a run's line, without name and curve."""
 _LIMIT_S = 60.0
+_OTHER_TASK = "other"
+"""Heading of presets that name no task; the last one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class PresetRow:
     fits: bool | None = None
     peak_gb: float | None = None
     problem: str = ""
+    task: str = ""
+    asks: str = ""
+    """The model and the algorithm."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,35 @@ def run_line(run: RunSummary, values: Sequence[float], now: float, width: int) -
     )
 
 
+def runs_with(runs: Sequence[RunSummary], words: str) -> list[RunSummary]:
+    """Runs that have all the words in name, status or preset."""
+    return [run for run in runs if _has(words, run.name, run.status, run.preset)]
+
+
+def presets_with(presets: Sequence[PresetRow], words: str) -> list[PresetRow]:
+    """Presets that have all the words in name, title, task, model or algorithm."""
+    return [row for row in presets if _has(words, row.name, row.title, row.task, row.asks, row.origin)]
+
+
+def _has(words: str, *texts: str) -> bool:
+    text = " ".join(texts).lower()
+    return all(word in text for word in words.lower().split())
+
+
+def preset_lines(presets: Sequence[PresetRow], width: int) -> tuple[dict[str, Content], set[str]]:
+    """Lines by name, under a heading for each task; and the ids of those headings."""
+    tasks = sorted({row.task for row in presets}, key=lambda task: (not task, task.lower()))
+    lines, headings = {}, set()
+    for task in tasks:
+        heading = f"/{task}"  # no preset's name has a slash
+        headings.add(heading)
+        lines[heading] = Content.styled(clean_line(task or _OTHER_TASK), "bold $primary")
+        lines |= {row.name: preset_line(row, width) for row in presets if row.task == task}
+    return lines, headings
+
+
 def preset_line(preset: PresetRow, width: int) -> Content:
-    """`quickstart  Quickstart  ✔ fits, 0.8 GB`."""
+    """`quickstart  Quickstart · toy:sort · group_norm  ✔ fits, 0.8 GB`, as much as there is room for."""
     if preset.needs:
         fits = Content.styled(f"◌ needs {', '.join(preset.needs)}", "$accent")
     elif preset.problem:
@@ -101,7 +137,7 @@ def preset_line(preset: PresetRow, width: int) -> Content:
     yours = " (yours)" if preset.origin == "yours" else ""
     name = f"{preset.name:<14} "
     room = max(0, width - len(name) - fits.cell_length - 2)
-    title = clean_line(preset.title + yours)
+    title = clean_line(" · ".join(part for part in (preset.title + yours, preset.asks) if part))
     title = title if len(title) <= room else title[: max(0, room - 1)] + "…"
     return Content.assemble((name, "bold"), (f"{title:<{room}}  ", "$quiet"), fits)
 
@@ -160,8 +196,16 @@ def presets_known() -> list[PresetRow]:
             rows.append(PresetRow(name, "", "", problem=clean_line(error.findings[0].cause)))
         else:
             needs = tuple(key.rpartition(".")[2] for key in preset.needs)
-            rows.append(PresetRow(name, preset.title, preset.origin, needs))
+            rows.append(
+                PresetRow(name, preset.title, preset.origin, needs, task=preset.task, asks=_asks(preset))
+            )
     return rows
+
+
+def _asks(preset: "Preset") -> str:
+    values = preset.layer.values
+    model = "a model of yours" if MODEL in preset.needs else values.get(MODEL, "")
+    return " · ".join(str(part) for part in (model, values.get(ALGORITHM, "")) if part)
 
 
 def planned(row: PresetRow) -> PresetRow:

@@ -18,6 +18,8 @@ class Key:
     shown: str | None = None
     """How the key is written, when not as its name."""
     footer: bool = True
+    priority: bool = False
+    """It is obeyed at once, so that keys typed right behind it find what it has done."""
 
     @property
     def name(self) -> str:
@@ -46,6 +48,7 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
             key.action,
             key.label,
             show=key.footer,
+            priority=key.priority,
             key_display=key.shown,
             tooltip=key.help,
             group=paging if key.label == "page" else None,

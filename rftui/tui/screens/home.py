@@ -9,18 +9,18 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Footer, Input, OptionList, Static
 from textual.worker import get_current_worker
 
 from diagnostics.hardware import Hardware
 from rftui.runs.listing import RunSummary, list_runs
-from rftui.runs.rundir import RunDir
+from rftui.runs.rundir import RunDir, runs_dir_option
 from rftui.tui import home
 from rftui.tui.context import Context
 from rftui.tui.home import Badge, PresetRow
 from rftui.tui.keys import Key, bindings
 from rftui.tui.screens.area import AreaScreen
+from rftui.tui.widgets.option_rows import show_rows
 from rftui.tui.widgets.options import Options
 
 REFRESH_S = 4.0
@@ -31,7 +31,9 @@ RECENT = 50
 HOME_KEYS = (
     Key("enter", "open", "open", "open the run, or the plan of the preset"),
     Key("tab", "app.focus_next", "next list", "from the runs to the presets and back", footer=False),
+    Key("slash", "filter", "filter", "only runs and presets with these words", shown="/", priority=True),
     Key("r", "refresh", "refresh", "look at runs, presets and machine again"),
+    Key("escape", "back", "all", "out of the filter: all runs and presets", shown="esc", footer=False),
 )
 
 
@@ -77,6 +79,7 @@ class HomeScreen(AreaScreen):
 
     def compose(self) -> ComposeResult:
         yield Static(self._head(), id="head")
+        yield Input(id="filter", placeholder="words; esc shows all again", compact=True)
         with Horizontal(id="panels"):
             with Vertical(id="left"):
                 yield Options(id="runs")
@@ -88,6 +91,7 @@ class HomeScreen(AreaScreen):
 
     def on_mount(self) -> None:
         """Look at everything once; runs again and again, the machine now and then."""
+        self.query_one("#filter").display = False
         for id, subtitle in (("runs", "enter opens"), ("presets", "enter plans"), ("machine", "")):
             panel = self.query_one(f"#{id}")
             panel.border_title, panel.border_subtitle = id, subtitle
@@ -165,22 +169,30 @@ class HomeScreen(AreaScreen):
             self.call_after_refresh(self._paint)
             return
         self._waited = False
-        now, width = time.time(), max(30, runs.size.width - 2)
-        _fill(
-            runs,
-            {
-                r.name: home.run_line(r, self._rewards.get(r.name, ()), now, width)
-                for r in self._runs[:RECENT]
-            },
-        )
-        width = max(30, presets.size.width - 2)
-        _fill(presets, {row.name: home.preset_line(row, width) for row in self._presets})
+        words = self.query_one("#filter", Input).value
+        self._paint_runs(runs, words)
+        self._paint_presets(presets, words)
         machine = self.query_one("#machine", Static)
         machine.update(home.machine_lines(self._machine, self._badge, max(30, machine.size.width)))
         filled = (bool(self._runs), bool(self._presets))
         if filled != self._filled:  # a new footer takes longer than all the rest
             self._filled = filled
             self.refresh_bindings()
+
+    def _paint_runs(self, options: OptionList, words: str) -> None:
+        now, width = time.time(), max(30, options.size.width - 2)
+        found = home.runs_with(self._runs, words)
+        lines = {
+            run.name: home.run_line(run, self._rewards.get(run.name, ()), now, width)
+            for run in found[:RECENT]
+        }
+        show_rows(options, lines)
+        options.border_title = f"runs · {len(found)} of {len(self._runs)}" if words else "runs"
+
+    def _paint_presets(self, options: OptionList, words: str) -> None:
+        found = home.presets_with(self._presets, words)
+        show_rows(options, *home.preset_lines(found, max(30, options.size.width - 2)))
+        options.border_title = f"presets · {len(found)} of {len(self._presets)}" if words else "presets"
 
     def _head(self) -> Content:
         live = sum(run.status in ("running", "launching", "stalled") for run in self._runs)
@@ -202,7 +214,7 @@ class HomeScreen(AreaScreen):
             ", then ",
             ("enter", "bold $primary"),
             "\nOr from a shell: ",
-            ("rft launch quickstart", "bold $primary"),
+            (f"rft launch quickstart{runs_dir_option(self.context.runs_dir)}", "bold $primary"),
         )
 
     # --- keys ------------------------------------------------------------------------------------------
@@ -221,7 +233,9 @@ class HomeScreen(AreaScreen):
             await self.rft.open_plan(event.option_id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing to open in an empty list."""
+        """Nothing to open in an empty list; in the filter a slash is text."""
+        if action == "filter":
+            return not isinstance(self.focused, Input)
         if action != "open":
             return True
         focused = self.focused
@@ -232,24 +246,33 @@ class HomeScreen(AreaScreen):
         if isinstance(self.focused, OptionList):
             self.focused.action_select()
 
+    def action_filter(self) -> None:
+        """Ask for words. The focus is there at once: what is typed behind the slash is text already."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        self.set_focus(box)
+
+    @on(Input.Changed, "#filter")
+    def narrow(self) -> None:
+        """Only what has these words."""
+        self._paint()
+
+    @on(Input.Submitted, "#filter")
+    def narrowed(self) -> None:
+        """Go on in the list where something was found."""
+        found = home.runs_with(self._runs, self.query_one("#filter", Input).value)
+        self.query_one("#runs" if found else "#presets").focus()
+
+    def action_back(self) -> None:
+        """Show all again."""
+        box = self.query_one("#filter", Input)
+        if box.display:
+            box.value, box.display = "", False
+            self.query_one("#runs" if self._runs else "#presets").focus()
+
     def action_refresh(self) -> None:
         """Look at everything again."""
         self._badge = None
         self.list_runs()
         self.look_at_machine()
         self.plan_presets()
-
-
-def _fill(options: OptionList, rows: dict[str, Content]) -> None:
-    """Show rows by their ids; the cursor stays on its row, and rows that did not change are left alone."""
-    shown = [options.get_option_at_index(at) for at in range(options.option_count)]
-    if [option.id for option in shown] != list(rows):
-        chosen = options.highlighted_option
-        options.set_options([Option(row, id=id) for id, row in rows.items()])
-        ids = list(rows)
-        options.highlighted = ids.index(chosen.id) if chosen and chosen.id in ids else 0 if ids else None
-        return
-    for option in shown:
-        row = rows[option.id or ""]
-        if not (isinstance(option.prompt, Content) and row.is_same(option.prompt)):
-            options.replace_option_prompt(option.id or "", row)

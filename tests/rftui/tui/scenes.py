@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -158,7 +158,7 @@ def _cannot(host: Host) -> object:
 
 
 def _fits(row: PresetRow) -> PresetRow:
-    return PresetRow(row.name, row.title, row.origin, row.needs, True, 0.8)
+    return replace(row, fits=True, peak_gb=0.8)
 
 
 def _configure(run: RunDir, rate: float) -> None:

@@ -1,20 +1,23 @@
 """The home screen: runs with their curves, presets with what they need, this machine; the doors to each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import screen_text, shows, until
 from fake_run import FakeRun, finished_run
-from textual.widgets import OptionList
+from textual.events import Key
+from textual.widgets import Input, OptionList
 
 from diagnostics.hardware import detect
 from diagnostics.nvml import Nvml
+from presets import loader
 from rftui.runs.listing import summarize
 from rftui.runs.rundir import RunDir
 from rftui.tui import home
 from rftui.tui.app import RftuiApp
-from rftui.tui.home import Badge, PresetRow
+from rftui.tui.home import Badge
 from rftui.tui.screens import home as home_screen
 from rftui.tui.screens.home import HomeScreen
 from tests.diagnostics.fake_nvml import H100, FakeNvml
@@ -24,9 +27,7 @@ from tests.diagnostics.fake_nvml import H100, FakeNvml
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Answers of the child processes, which have a test of their own."""
     monkeypatch.setattr(home, "doctor_badge", lambda: Badge(0, 2))
-    monkeypatch.setattr(
-        home, "planned", lambda row: PresetRow(row.name, row.title, row.origin, row.needs, True, 0.8)
-    )
+    monkeypatch.setattr(home, "planned", lambda row: replace(row, fits=True, peak_gb=0.8))
     return iter([None])
 
 
@@ -79,6 +80,53 @@ async def test_an_empty_folder_tells_what_to_do_next(tmp_path: Path) -> None:
         await shows(pilot, "No runs in", "rft launch quickstart")
         await pilot.press("tab", "down")
         assert "quickstart" in screen_text(app)
+
+
+async def test_presets_stand_under_their_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "user_dir", lambda: tmp_path / "presets")
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "sums.yaml").write_text("title: Sums\ntask: math\n")
+    (tmp_path / "presets" / "untold.yaml").write_text("title: No task\n")
+    app = RftuiApp(tmp_path / "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        text = await shows(pilot, "first steps", "✔ fits", "untold")
+        places = [text.index(f"│ {word} ") for word in ("first steps", "quickstart", "math", "gsm8k", "sums")]
+        assert places == sorted(places) and text.index("│ other ") > places[-1]
+        options = app.screen.query_one("#presets", OptionList)
+        assert options.highlighted_option is not None and options.highlighted_option.id == "quickstart"
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app.context.preset == "gsm8k")
+
+
+async def test_words_filter_runs_and_presets(tmp_path: Path) -> None:
+    finished_run(tmp_path, "only", steps=5)
+    FakeRun(tmp_path, "math-1", total=50, age_s=60).step()
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "2 runs", "quickstart", "gsm8k")
+        await pilot.press("slash", *"math", "slash")
+        await shows(pilot, "runs · 0 of 2")
+        assert app.focused is not None and app.focused.id == "filter"
+        await pilot.press("backspace")
+        text = await shows(pilot, "runs · 1 of 2", "presets · 1 of 2", "math-1", "gsm8k")
+        assert "only" not in text and "quickstart" not in text
+        await pilot.press("enter")
+        assert app.focused.id == "runs"
+        await pilot.press("escape")
+        await shows(pilot, "only", "quickstart")
+        assert not app.screen.query_one("#filter").display
+
+
+async def test_what_is_typed_right_behind_the_slash_is_text(tmp_path: Path) -> None:
+    finished_run(tmp_path, "queen", steps=5)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 run in", "gsm8k")
+        for key, char in (("slash", "/"), *zip("7q1", "7q1", strict=True)):
+            app.post_message(Key(key, char))
+        await pilot.pause()
+        assert app.screen.query_one(Input).value == "7q1"
+        assert app.area_now == "home" and app.is_running
 
 
 async def test_hidden_it_looks_at_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
