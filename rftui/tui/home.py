@@ -77,7 +77,7 @@ def spark(values: Sequence[float]) -> str:
 
 def run_line(run: RunSummary, values: Sequence[float], now: float, width: int) -> Content:
     """`name  ● running  412/2000  0.612 ▁▂▃▅▇  2m05s`; the curve goes first when there is no room."""
-    curve = SPARK_CELLS + 1 if width >= 76 else 0
+    curve = SPARK_CELLS + 1 if width >= 72 else 0
     room = max(8, width - _FIXED_CELLS - curve)
     name = clean_line(run.name)
     name = name if len(name) <= room else name[: room - 1] + "…"
@@ -146,7 +146,7 @@ def machine_lines(machine: Hardware | None, badge: Badge | None, width: int) -> 
     """GPUs by kind with what is free, memory, disk, and the doctor's badge."""
     if machine is None:
         return Content.styled("looking at this machine", "$quiet italic")
-    lines = [*_gpu_lines(machine), _host_line(machine), _badge_line(badge)]
+    lines = [*_gpu_lines(machine), *_host_lines(machine, width), _badge_line(badge)]
     lines += [Content.styled(f"▲ {clean_line(problem.cause)}", "$warning") for problem in machine.problems]
     return Content("\n").join(line[:width] for line in lines)
 
@@ -163,13 +163,15 @@ def _gpu_lines(machine: Hardware) -> list[Content]:
     ]
 
 
-def _host_line(machine: Hardware) -> Content:
-    parts: list[Any] = [("host  ", "$quiet"), f"{machine.cores} cores"]
-    free, total = size(machine.memory_available), size(machine.memory_total)
-    parts += [("  memory ", "$quiet"), f"{free} of {total} free"]
-    if machine.disk_free is not None:
-        parts += [("  disk ", "$quiet"), f"{size(machine.disk_free)} free"]
-    return Content.assemble(*parts)
+def _host_lines(machine: Hardware, width: int) -> list[Content]:
+    """One line, or the disk on one of its own where that would be too long."""
+    memory = f"{size(machine.memory_available)} of {size(machine.memory_total)} free"
+    host = Content.assemble(("host  ", "$quiet"), f"{machine.cores} cores", ("  memory ", "$quiet"), memory)
+    if machine.disk_free is None:
+        return [host]
+    disk = Content.assemble(("disk  ", "$quiet"), f"{size(machine.disk_free)} free")
+    whole = host + "  " + disk
+    return [whole] if whole.cell_length <= width else [host, disk]
 
 
 def _badge_line(badge: Badge | None) -> Content:

@@ -180,7 +180,7 @@ class HomeScreen(AreaScreen):
             self.refresh_bindings()
 
     def _paint_runs(self, options: OptionList, words: str) -> None:
-        now, width = time.time(), max(30, options.size.width - 2)
+        now, width = time.time(), _line_cells(options)
         found = home.runs_with(self._runs, words)
         lines = {
             run.name: home.run_line(run, self._rewards.get(run.name, ()), now, width)
@@ -191,7 +191,7 @@ class HomeScreen(AreaScreen):
 
     def _paint_presets(self, options: OptionList, words: str) -> None:
         found = home.presets_with(self._presets, words)
-        show_rows(options, *home.preset_lines(found, max(30, options.size.width - 2)))
+        show_rows(options, *home.preset_lines(found, _line_cells(options)))
         options.border_title = f"presets · {len(found)} of {len(self._presets)}" if words else "presets"
 
     def _head(self) -> Content:
@@ -276,3 +276,8 @@ class HomeScreen(AreaScreen):
         self.list_runs()
         self.look_at_machine()
         self.plan_presets()
+
+
+def _line_cells(options: OptionList) -> int:
+    """What a line may have beside two cells of padding and one of a scrollbar, which may come."""
+    return max(30, options.size.width - 3)
