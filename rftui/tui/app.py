@@ -1,17 +1,20 @@
 """The terminal program `rftui`: areas side by side, each a mode with a stack of screens of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import work
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.dom import DOMNode
 from textual.message import Message
+from textual.widget import Widget
 
 from engine.findings import FindingsError
 from rftui.runs.rundir import RunDir, runs_dir_option
@@ -22,6 +25,7 @@ from rftui.tui.notify import WATCH_S, News, RunWatcher, tell_desktop
 from rftui.tui.palette import Palette
 from rftui.tui.screens.help import HelpScreen
 from rftui.tui.settings import Settings, keep_setting
+from rftui.tui.stylesheet import OnceParsed
 from rftui.tui.themes import DEFAULTS, THEMES, theme_name
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ class RftuiApp(App[None]):
         super().__init__()
         settings = settings or Settings()
         self.context = Context(runs_dir, settings, run, clock=_clock(run, speed))
+        self.stylesheet = OnceParsed(variables=self.get_css_variables())
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = theme_name(settings.theme)
@@ -104,6 +109,18 @@ class RftuiApp(App[None]):
                 tell_desktop(news)
         if message.news and settings.bell:
             self.bell()
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Do what a key means, but not on a screen that is still being made: the key was meant for the one
+        before, and what its actions look for is not there yet."""
+        if isinstance(default_namespace, Widget) and not default_namespace.is_mounted:
+            return False
+        return await super().run_action(action, default_namespace, namespaces)
 
     @property
     def area_now(self) -> str:
