@@ -47,6 +47,11 @@ def charted(names: Iterable[str]) -> list[Metric]:
     return known + [Metric(name, name, 4) for name in sorted(present - _KNOWN.keys())]
 
 
+def title_of(name: str) -> str:
+    """What a chart of the metric is called."""
+    return _KNOWN[name].title if name in _KNOWN else name
+
+
 def figures(latest: Mapping[str, float]) -> list[tuple[str, str]]:
     """The line of figures, most telling first: (label, value) of those metrics that are there."""
     found: list[tuple[str, str]] = []

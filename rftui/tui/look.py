@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from rftui.tui.axis import Stretch
 from rftui.tui.catalog import Metric
-from rftui.tui.charts import Plot
 from rftui.tui.curves import Curve
+from rftui.tui.plot import Plot
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.text import number
 

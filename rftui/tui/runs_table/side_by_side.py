@@ -19,7 +19,10 @@ def legend(comparison: Comparison, width: int) -> Content:
     """`a name ● running step 412`; the first is what the others are held against."""
     entries = []
     for place, run in enumerate(comparison.runs):
-        parts: list[Any] = [(f"{run.letter} ", f"bold {hue(place)}"), (cut(clean_line(run.name), 28), "bold")]
+        parts: list[Any] = [
+            (f"{run.letter} ", f"bold ${hue(place)}"),
+            (cut(clean_line(run.name), 28), "bold"),
+        ]
         parts += [" ", status_word(run.status), (f" step {run.step}", "$quiet")]
         if run.behind:
             parts.append((" reading", "$accent"))
@@ -85,7 +88,7 @@ def _table(
     widths = _shared(needed, [len(head) for head in heads], width - key_room - len(runs))
     head = [Content(" " * key_room)]
     for place, (name, cell) in enumerate(zip(heads, widths, strict=True)):
-        head.append(Content.styled(f"{cut(name, cell):>{cell}}", f"bold {hue(place)}"))
+        head.append(Content.styled(f"{cut(name, cell):>{cell}}", f"bold ${hue(place)}"))
     lines = [Content(" ").join(head)]
     for key, cells in rows:
         parts = [Content.styled(f"{cut_front(key, key_room):<{key_room}}", "$quiet")]

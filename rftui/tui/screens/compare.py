@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePath
 from typing import ClassVar
 
 from textual import work
@@ -14,23 +15,21 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
-from textual.strip import Strip
-from textual.visual import Visual
 from textual.widgets import Footer, Static
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.axis import next_axis
-from rftui.tui.catalog import METRICS
+from rftui.tui.catalog import title_of
 from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
 from rftui.tui.look import next_smoothing
 from rftui.tui.runs_table import overlay
 from rftui.tui.runs_table.comparison import Asked, Comparer, Comparison
 from rftui.tui.runs_table.side_by_side import legend, numbers_table, settings_table
-from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.ask import AskScreen
 from rftui.tui.screens.compare_keys import COMPARE_KEYS
-from rftui.tui.widgets.painted import Painted
+from rftui.tui.screens.reading import ReadingScreen
+from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.text_pane import TextPane
 
 SLOW_S = 5.0
@@ -40,36 +39,13 @@ READ_S = 0.2
 AXIS_WORDS = {"step": "step", "wall": "time since the start", "tokens": "tokens"}
 
 
-class OverlayChart(Painted):
-    """The curves of all runs."""
-
-    ALLOW_MAXIMIZE = True
-
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
-        self.comparison: Comparison | None = None
-        self.smoothing = 0.0
-
-    def show(self, comparison: Comparison, smoothing: float) -> None:
-        """Paint another moment."""
-        self.comparison, self.smoothing = comparison, smoothing
-        self.repaint()
-
-    def paint(self, width: int, height: int) -> list[Strip]:
-        """All rows."""
-        if self.comparison is None or not width or height < 3:
-            return []
-        rows = overlay.paint(self.comparison, self.smoothing, width, height)
-        return Visual.to_strips(self, Content("\n").join(rows), width, None, self.visual_style)
-
-
 class Table(TextPane):
     """A table of the comparison."""
 
     ALLOW_MAXIMIZE = True
 
 
-class CompareScreen(AreaScreen):
+class CompareScreen(ReadingScreen):
     """A thread reads the runs and posts what it found; handlers only paint."""
 
     class Seen(Message):
@@ -79,10 +55,11 @@ class CompareScreen(AreaScreen):
             super().__init__()
             self.comparison = comparison
 
-    CSS_PATH = "compare.tcss"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["chart.tcss", "compare.tcss"]
     KEYS: ClassVar[tuple[Key, ...]] = COMPARE_KEYS
     CHANGING = ("export",)
     BINDINGS: ClassVar[list[BindingType]] = bindings(COMPARE_KEYS)
+    AUTO_FOCUS = "#settings"
     ALLOW_IN_MAXIMIZED_VIEW = "#head, #legend, Footer"
     ESCAPE_TO_MINIMIZE = False
 
@@ -91,40 +68,19 @@ class CompareScreen(AreaScreen):
         self.comparison: Comparison | None = None
         self.asked = Asked()
         self.smoothing = context.settings.smoothing
+        self.logarithmic = False
         self._comparer = Comparer([RunDir(context.runs_dir / name) for name in names])
         self._lock = threading.Lock()
         """Held while the comparer is used."""
-        self._wake = threading.Event()
-        self._in_sight = threading.Event()
-        self._left = threading.Event()
 
     def compose(self) -> ComposeResult:
         yield Static(id="head")
-        yield OverlayChart(id="chart")
+        yield Chart(id="chart")
         yield Static(id="legend")
         with Container(id="tables"):
             yield Table(id="settings", title="settings that differ")
             yield Table(id="numbers", title="numbers at the end")
         yield Footer(show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Start reading."""
-        self._in_sight.set()
-        self.read()
-
-    def on_unmount(self) -> None:
-        """Let the thread go."""
-        for event in (self._left, self._in_sight, self._wake):
-            event.set()
-
-    def on_screen_suspend(self) -> None:
-        """Out of sight nothing is read."""
-        self._in_sight.clear()
-
-    def on_screen_resume(self) -> None:
-        """Catch up."""
-        self._in_sight.set()
-        self._wake.set()
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -133,22 +89,19 @@ class CompareScreen(AreaScreen):
         """Read on, and look at what was asked for, until the screen is left."""
         due, settings = 0.0, self.context.settings
         rest = max(settings.refresh_s, SLOW_S) if settings.slow else settings.refresh_s
-        while not self._left.is_set():
-            self._in_sight.wait()
-            self._wake.clear()
+        while self.wanted_now():
             with self._lock:
                 if time.monotonic() >= due:
                     behind = self._comparer.advance(READ_S)
                     due = time.monotonic() + (0.0 if behind else rest)
                 comparison = self._comparer.look(self.asked)
-            if not self._left.is_set():
-                self.post_message(self.Seen(comparison))
-            self._wake.wait(max(0.0, due - time.monotonic()))
+            self.post_message(self.Seen(comparison))
+            self.rest(due)
 
     def ask(self, asked: Asked) -> None:
         """Have another picture, at once."""
         self.asked = asked
-        self._wake.set()
+        self.wake()
 
     def on_compare_screen_seen(self, message: "CompareScreen.Seen") -> None:
         """Paint."""
@@ -162,22 +115,21 @@ class CompareScreen(AreaScreen):
         if seen is None:
             return
         with self.app.batch_update():
-            chart = self.query_one(OverlayChart)
-            chart.show(seen, self.smoothing)
+            chart = self.query_one(Chart)
+            chart.show(overlay.plot_of(seen, self.smoothing, self.logarithmic))
             self.query_one("#head", Static).update(self._head(seen))
             self.query_one("#legend", Static).update(legend(seen, max(20, self.size.width - 2)))
             self.query_one("#settings", Table).show(partial(settings_table, seen))
             self.query_one("#numbers", Table).show(partial(numbers_table, seen))
-        columns = 2 * overlay.cells(chart.size.width)
-        if columns and columns != self.asked.columns:
-            self.ask(replace(self.asked, columns=columns))
+        if chart.columns and chart.columns != self.asked.columns:
+            self.ask(replace(self.asked, columns=chart.columns))
 
     def on_resize(self) -> None:
         """Everything has another width."""
         self.call_after_refresh(self._paint)
 
     def _head(self, seen: Comparison) -> Content:
-        metric = next((m.title for m in METRICS if m.name == seen.asked.metric), seen.asked.metric)
+        metric = title_of(seen.asked.metric)
         smooth = f", smoothed {self.smoothing:g}" if self.smoothing else ""
         return Content.assemble(
             ("rft ", "bold $primary"),
@@ -213,11 +165,16 @@ class CompareScreen(AreaScreen):
         self.smoothing = next_smoothing(self.smoothing, self.context.settings.smoothing)
         self._paint()
 
+    def action_logarithmic(self) -> None:
+        """Logarithmic values, or linear ones again."""
+        self.logarithmic = not self.logarithmic
+        self._paint()
+
     @work(group="base", exclusive=True, exit_on_error=False)
     async def action_base(self) -> None:
         """Hold the others against the next run."""
         await asyncio.to_thread(self._turn)
-        self._wake.set()
+        self.wake()
 
     def _turn(self) -> None:
         with self._lock:
@@ -235,7 +192,7 @@ class CompareScreen(AreaScreen):
             self.minimize()
         else:
             pane = self.focused if isinstance(self.focused, Table) else None
-            self.maximize(pane or self.query_one(OverlayChart), container=False)
+            self.maximize(pane or self.query_one(Chart), container=False)
         self.call_after_refresh(self._paint)
 
     @work(group="export", exclusive=True, exit_on_error=False)

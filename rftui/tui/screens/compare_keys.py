@@ -7,6 +7,7 @@ COMPARE_KEYS = (
     Key("full_stop", "metric(1)", "metric", "next metric", shown="."),
     Key("x", "axis", "axis", "over steps, time or tokens"),
     Key("s", "smooth", "smooth", "next weight of the moving average, or none"),
+    Key("g", "logarithmic", "log axis", "logarithmic values, or linear ones again", footer=False),
     Key("b", "base", "base", "the next run is what the others are held against"),
     Key("v", "table", "table", "settings that differ, or numbers at the end, where there is room for one"),
     Key("z", "zoom", "zoom", "the chart or the focused table over the whole screen; again to go back"),

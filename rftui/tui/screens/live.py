@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from pathlib import PurePath
 from typing import ClassVar
 
 from rich.text import Text
@@ -28,6 +29,7 @@ from rftui.tui.screens.live_alerts import AlertActions
 from rftui.tui.screens.live_charts import ChartActions
 from rftui.tui.screens.live_keys import LIVE_KEYS, LOG_KEYS, PANE_KEYS
 from rftui.tui.screens.live_stop import StopActions
+from rftui.tui.screens.reading import ReadingScreen
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.chart_grid import ChartGrid
@@ -44,7 +46,7 @@ ROWS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
 LAYOUTS = ("charts", "gpus", "text")
 
 
-class LiveScreen(ChartActions, AlertActions, StopActions):
+class LiveScreen(ChartActions, AlertActions, StopActions, ReadingScreen):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
 
     class Behind(Message):
@@ -63,7 +65,7 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
             self.lines = lines
             self.asked = asked
 
-    CSS_PATH = "live.tcss"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["chart.tcss", "live.tcss"]
     KEYS: ClassVar[tuple[Key, ...]] = (*LIVE_KEYS, *LOG_KEYS, *PANE_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIVE_KEYS)
     VERTICAL_BREAKPOINTS = ROWS
@@ -83,9 +85,6 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
         self._painted = {"charts": 0.0, "tables": 0.0}
         self._wants = Wanted()
         self._asked = threading.Event()
-        self._wake = threading.Event()
-        self._in_sight = threading.Event()
-        self._left = threading.Event()
 
     def compose(self) -> ComposeResult:
         yield Panel(panels.status_line, id="status", focusable=False)
@@ -103,26 +102,6 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
         yield Panel(panels.notice_strip, id="notices")
         yield Footer(show_command_palette=False)
 
-    def on_mount(self) -> None:
-        """Start reading."""
-        self._in_sight.set()
-        self.read()
-
-    def on_unmount(self) -> None:
-        """Let the reading thread go."""
-        self._left.set()
-        self._in_sight.set()
-        self._wake.set()
-
-    def on_screen_suspend(self) -> None:
-        """Out of sight nothing is read."""
-        self._in_sight.clear()
-
-    def on_screen_resume(self) -> None:
-        """Catch up."""
-        self._in_sight.set()
-        self._wake.set()
-
     # --- reading ---------------------------------------------------------------------------------------
 
     @work(thread=True, exit_on_error=False)
@@ -130,9 +109,7 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
         """Look at the run regularly, at once when asked, without rest to catch up, until it is left."""
         reader = reader_of(self.context)
         due, shown, loading = 0.0, 0.0, 0
-        while not self._left.is_set():
-            self._in_sight.wait()
-            self._wake.clear()
+        while self.wanted_now():
             asked, now = self._asked.is_set(), time.monotonic()
             self._asked.clear()
             advanced = now >= due
@@ -146,13 +123,13 @@ class LiveScreen(ChartActions, AlertActions, StopActions):
                 lines = reader.read_logs() if advanced else []
                 self.post_message(self.Seen(reader.look(self._wants), lines, asked))
                 shown = now
-            self._wake.wait(max(0.0, due - time.monotonic()))
+            self.rest(due)
 
     def ask(self) -> None:
         """Have the charts' data taken now, and painted even if painting is paused."""
         self._wants = self.wanted()
         self._asked.set()
-        self._wake.set()
+        self.wake()
 
     def on_live_screen_seen(self, message: "LiveScreen.Seen") -> None:
         """Paint; a message from before the pause is only kept."""

@@ -11,10 +11,11 @@ from textual.strip import Strip
 
 from rftui.tui import charts
 from rftui.tui.catalog import Metric
-from rftui.tui.charts import GUTTER, Plot
+from rftui.tui.chart_box import GUTTER
+from rftui.tui.plot import HUE_NAMES, Plot, Role
 from rftui.tui.widgets.painted import Painted
 
-_HUED: tuple[charts.Role, ...] = ("line", "point", "value", "raw")
+_HUED: tuple[Role, ...] = ("line", "point", "value", "raw")
 _PALE = 0.4
 
 
@@ -34,14 +35,14 @@ class Chart(Painted, can_focus=True):
 
     ALLOW_MAXIMIZE = True
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"chart--{role}" for role in get_args(charts.Role) if role not in _HUED
+        f"chart--{role}" for role in get_args(Role) if role not in (*_HUED, *HUE_NAMES)
     }
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self.metric: Metric | None = None
         self.plot = Plot("")
-        self._styles_of: dict[charts.Role, Style] = {}
+        self._styles_of: dict[Role, Style] = {}
 
     def assign(self, metric: Metric) -> None:
         """Make this the chart of another metric."""
@@ -97,17 +98,19 @@ class Chart(Painted, can_focus=True):
         if cells:
             self.post_message(self.Pointed(min(1.0, max(0.0, (x - GUTTER - 0.5) / cells)), zoom))
 
-    def style_of(self, role: charts.Role) -> Style:
+    def style_of(self, role: Role) -> Style:
         """How a role is painted in the present theme."""
         style = self._styles_of.get(role)
         if style is None:
-            style = self._hued(role) if role in _HUED else self.get_component_rich_style(f"chart--{role}")
+            own = role in _HUED or role in HUE_NAMES
+            style = self._hued(role) if own else self.get_component_rich_style(f"chart--{role}")
             self._styles_of[role] = style
         return style
 
-    def _hued(self, role: charts.Role) -> Style:
-        """In the colour of the metric, which the theme has under its number; the raw curve is paler."""
+    def _hued(self, role: Role) -> Style:
+        """In a colour of the theme, by default that of the metric; the raw curve is paler."""
         ground = self.background_colors[1]
-        hue = Color.parse(self.app.theme_variables[f"hue-{self.metric.hue if self.metric else 1}"])
+        name = role if role in HUE_NAMES else f"hue-{self.metric.hue if self.metric else 1}"
+        hue = Color.parse(self.app.theme_variables[name])
         colour = ground.blend(hue, _PALE) if role == "raw" else hue
         return Style(color=colour.rich_color, bgcolor=ground.rich_color, bold=role == "value")

@@ -7,7 +7,9 @@ import pytest
 
 from rftui.runs.series import Bucket, Series
 from rftui.tui import scale
-from rftui.tui.charts import GUTTER, Plot, dot_columns, fitted, paint, smoothed
+from rftui.tui.chart_box import GUTTER
+from rftui.tui.charts import dot_columns, fitted, paint, smoothed
+from rftui.tui.plot import Line, Plot, Role, Row
 
 
 def buckets(values: list[float]) -> list[Bucket]:
@@ -80,9 +82,52 @@ def test_smoothing_keeps_the_raw_line_behind() -> None:
     assert "raw" not in {span.role for row in paint(Plot("x", "", data, 0, (0, 61)), 40, 11) for span in row}
 
 
+@pytest.mark.parametrize(("smoothing", "log"), [(0.0, False), (0.6, False), (0.9, True)])
+def test_another_run_lies_behind_with_its_letter_and_both_are_in_range(smoothing: float, log: bool) -> None:
+    own, other = buckets([0.5 + i / 200 for i in range(62)]), buckets([4.0 - i / 20 for i in range(31)])
+    behind = Line("b", "behind", other, 62)
+    plot = Plot("x", "1", own, 62, (0, 61), smoothing, log=log, others=(behind,), aside="b an-older-run")
+    rows = paint(plot, 60, 12)
+    drawn = {
+        role: "".join(s.text for row in rows for s in row if s.role == role) for role in ("line", "behind")
+    }
+    assert "b" in drawn["behind"] and "b" not in drawn["line"]
+    assert all(any("\u2800" < char <= "\u28ff" for char in text) for text in drawn.values())
+    assert any(span.role == "behind" for span in rows[1]), "the higher of the two fills the top"
+    assert "· b an-older-run" in "".join(span.text for span in rows[0])
+    last = max(place for row in rows for place, role in enumerate(_roles(row)) if role == "behind")
+    assert last <= 1 + GUTTER + 48 // 2 + 1, "it ends where its data ends"
+
+
+def test_the_crosshair_tells_the_other_run_too_and_extremes_go_first() -> None:
+    own = [b._replace(min=b.last - 1, max=b.last + 1) for b in buckets([float(i) for i in range(62)])]
+    plot = Plot(
+        "x", "", own, 62, (0, 61), cursor=30.0, steps=range(62), others=(Line("b", "behind", own, 62),)
+    )
+    assert "step 30: 30 · b 30 (29–31)" in text(plot, 60, 7)[0]
+    assert text(plot, 34, 7)[0].startswith("╭─ x ") and " step 30: 30 · b 30 ─╮" in text(plot, 34, 7)[0]
+
+
+def test_what_stands_after_the_title_takes_only_room_that_is_left() -> None:
+    data = buckets([1.0, 2.0])
+    for width in range(14, 60):
+        row = text(Plot("reward", "0.612", data, 62, (0, 61), aside="b a-run-with-a-name"), width, 5)[0]
+        assert len(row) == width
+        assert ("0.612" in row) == (width >= 19)
+    assert (
+        "· b a-run-w… "
+        in text(Plot("reward", "0.612", data, 62, (0, 61), aside="b a-run-with-a-name"), 33, 5)[0]
+    )
+
+
+def _roles(row: Row) -> list[Role]:
+    return [span.role for span in row for _ in span.text]
+
+
 def test_the_average_is_unbiased_from_its_first_value_and_passes_over_gaps() -> None:
     flat = smoothed(buckets([2.0, nan, 2.0, 2.0]), 0.9)
     assert [b.last for b in flat if b.last == b.last] == pytest.approx([2.0, 2.0, 2.0])
+    assert {b.last for b in smoothed(buckets([640.0] * 200), 0.6)} == {640.0}
     step = smoothed(buckets([0.0, 1.0]), 0.6)
     assert step[1].last == pytest.approx(0.4 / (1 - 0.36))
 

@@ -86,6 +86,10 @@ async def test_metric_axis_and_smoothing(folder: Path) -> None:
         await shows(pilot, "smoothed 0.9")
         await pilot.press("s")
         await until(pilot, lambda: "smoothed" not in screen_text(app))
+        await pilot.press("g")
+        await shows(pilot, "reward · log")
+        await pilot.press("g")
+        await until(pilot, lambda: "· log" not in screen_text(app))
 
 
 async def test_another_base_turns_the_differences_round(folder: Path) -> None:
@@ -105,7 +109,7 @@ async def test_zoom_tab_and_the_way_back(folder: Path) -> None:
         await pilot.press("z")
         await until(pilot, lambda: screen.maximized is not None and screen.maximized.id == "chart")
         assert "settings that differ" not in screen_text(app)
-        await pilot.press("escape", "tab")
+        await pilot.press("escape", "tab", "tab")
         assert screen.maximized is None
         assert screen.focused is not None
         assert screen.focused.id == "settings"

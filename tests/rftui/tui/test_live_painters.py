@@ -16,10 +16,10 @@ from engine.events import Heartbeat, Status
 from rftui.runs.view import RunView
 from rftui.tui import charts, phases, scale
 from rftui.tui.axis import Stretch, rounded_up
-from rftui.tui.charts import Plot
 from rftui.tui.curves import Wanted
 from rftui.tui.devices import Device
 from rftui.tui.gpu_matrix import gpu_panel, gpu_title
+from rftui.tui.plot import Plot
 from rftui.tui.rank_table import rank_panel
 from rftui.tui.snapshot import IDLE, Snapshot, StepTime, take
 from rftui.tui.widgets.painted import changes, compact

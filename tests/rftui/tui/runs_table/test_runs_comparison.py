@@ -13,9 +13,11 @@ from engine.config.load import Layer, dump_resolved, resolve
 from engine.events import EventWriter, Metric
 from rftui.runs.info import RunInfo
 from rftui.runs.rundir import RunDir, create
+from rftui.tui.charts import paint
+from rftui.tui.plot import HUE_NAMES
 from rftui.tui.runs_table import exporting
 from rftui.tui.runs_table.comparison import Asked, Comparer, Difference, deltas, differences
-from rftui.tui.runs_table.overlay import paint
+from rftui.tui.runs_table.overlay import plot_of
 from rftui.tui.runs_table.side_by_side import legend, numbers_row, numbers_table, settings_table
 
 
@@ -115,16 +117,26 @@ def test_a_run_without_anything_is_told_of(comparer: Comparer, tmp_path: Path) -
     assert "reward/mean" in numbers_table(seen, 100).plain
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 12), (120, 30), (10, 3), (3, 2)])
-def test_the_chart_fills_its_room_and_names_its_lines(comparer: Comparer, width: int, height: int) -> None:
-    rows = paint(comparer.look(Asked(columns=150)), 0.0, width, height)
-    assert len(rows) == height
-    assert all(row.cell_length <= width for row in rows)
-    text = "\n".join(row.plain for row in rows)
-    if width >= 80:
-        assert "a" in text and "b" in text
-        assert any(0x2800 < ord(char) < 0x2900 for char in text)
-        assert text.rstrip().endswith("4")
+def test_the_chart_names_its_lines_in_their_colours(comparer: Comparer) -> None:
+    rows = paint(plot_of(comparer.look(Asked(columns=150)), 0.0, log=False), 80, 12)
+    drawn = {role: "".join(s.text for row in rows for s in row if s.role == role) for role in HUE_NAMES}
+    assert ("a" in drawn["hue-1"], "b" in drawn["hue-1"]) == (True, False)
+    assert ("a" in drawn["hue-2"], "b" in drawn["hue-2"]) == (False, True)
+    dots = {span.role for row in rows for span in row if any(0x2800 < ord(c) < 0x2900 for c in span.text)}
+    assert dots == {"hue-1", "hue-2"}
+    assert "".join(span.text for span in rows[-1]).endswith(" 4 ╯")
+
+
+def test_a_chart_of_nothing_says_why(comparer: Comparer) -> None:
+    plot = plot_of(comparer.look(Asked("kl/ref", columns=150)), 0.0, log=False)
+    rows = ["".join(span.text for span in row) for row in paint(plot, 80, 12)]
+    assert "KL to reference" in rows[0]
+    assert any("no run tells this metric" in row for row in rows)
+
+
+def test_logarithmic_values_say_so(comparer: Comparer) -> None:
+    plot = plot_of(comparer.look(Asked(columns=150)), 0.0, log=True)
+    assert "reward · log" in "".join(span.text for span in paint(plot, 80, 12)[0])
 
 
 def test_tables_fit_their_width(comparer: Comparer) -> None:
