@@ -37,7 +37,7 @@ def diagnose_hang(runs_dir: Path, name: str, lang: Lang, *, as_json: bool) -> in
     if as_json:
         sys.stdout.write(msgspec.json.encode(_as_values(run, verdict, lang)).decode() + "\n")
     else:
-        print_findings([hang_finding(verdict, run.name)])
+        print_findings([hang_finding(verdict, run.in_commands)])
         print(f"evidence: {run.path / FOLDER}", file=sys.stderr)
     return EXIT_OK if verdict.kind == "no-hang" else EXIT_RUN_FAILED
 

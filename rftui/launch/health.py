@@ -37,7 +37,7 @@ class HealthWatch:
         self._events = EventWriter(run.events_dir / EVENTS, host=socket.gethostname())
         # The newest of long files: earlier attempts are over, and their events are left out below.
         self._follower = EventFollower(run.events_dir, tail_bytes=1 << 20)
-        self._monitor = Monitor(config, run.name, [KernelLog(self._began).findings])
+        self._monitor = Monitor(config, run.in_commands, [KernelLog(self._began).findings])
         self._alerts = Alerts(self._say)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="health", daemon=True)
@@ -80,7 +80,7 @@ class HealthWatch:
         self._alerts.update("hang", self._hang(), self._monitor.seen.step)
 
     def _hang(self) -> list[Finding]:
-        return [hang_finding(self.verdict, self._run_dir.name)] if self.verdict else []
+        return [hang_finding(self.verdict, self._run_dir.in_commands)] if self.verdict else []
 
     def _analyse(self) -> Verdict:
         path, hang_after = self._run_dir.path, self._config.parallel.hang_after

@@ -91,9 +91,9 @@ def _finished(run: RunDir, steps: int) -> FindingsError:
         severity="error",
         cause=f"{run.name} has finished all of its {steps} steps: there is nothing to resume.",
         fixes=(
-            Fix("train on", command=f"rft resume {run.name} --max-steps {2 * steps}"),
+            Fix("train on", command=f"rft resume {run.in_commands} --max-steps {2 * steps}"),
             Fix("or pass over the data again with a larger --num-episodes"),
-            Fix("get the model", command=f"rft export {run.name} --to DIR"),
+            Fix("get the model", command=f"rft export {run.in_commands} --to DIR"),
         ),
     )
     return FindingsError([finding])

@@ -157,8 +157,8 @@ def already_supervised(run: RunDir) -> FindingsError:
         severity="error",
         cause=f"{run.name} is running: process {info.supervisor_pid} on {info.host} supervises {run.path}.",
         fixes=(
-            Fix("watch it", command=f"rft watch {run.name}"),
-            Fix("stop it first", command=f"rft stop {run.name}"),
+            Fix("watch it", command=f"rft watch {run.in_commands}"),
+            Fix("stop it first", command=f"rft stop {run.in_commands}"),
         ),
     )
     return FindingsError([finding])

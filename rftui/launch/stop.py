@@ -38,11 +38,11 @@ def stop(run: RunDir, timeout: float) -> str:
             fixes=(
                 Fix(
                     "it may be in a long step: wait longer",
-                    command=f"rft stop {run.name} --timeout {2 * timeout:g}",
+                    command=f"rft stop {run.in_commands} --timeout {2 * timeout:g}",
                 ),
                 Fix(
                     "end it at once, losing the steps since its last checkpoint",
-                    command=f"rft stop {run.name} --kill",
+                    command=f"rft stop {run.in_commands} --kill",
                 ),
             ),
         )

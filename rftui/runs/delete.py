@@ -80,7 +80,7 @@ def _idle(run: RunDir) -> int:
 
 def _still_working(run: RunDir, pids: list[int]) -> FindingsError:
     cause = f"{run.name} has lost its supervisor, but its processes {', '.join(map(str, pids))} still work."
-    fixes = (Fix("end them first", command=f"rft stop {run.name} --kill"),)
+    fixes = (Fix("end them first", command=f"rft stop {run.in_commands} --kill"),)
     return FindingsError([Finding("run.alive", "error", cause, fixes=fixes)])
 
 

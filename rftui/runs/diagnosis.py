@@ -46,6 +46,6 @@ def nothing_to_apply(run: RunDir, diagnosis: Diagnosis | None) -> FindingsError:
         cause = f"no fix for “{diagnosis.findings[0].title}” is a change of settings that could be applied."
     fixes = (
         Fix("read what was found", command=f"rft diagnose {run.path}"),
-        Fix("change settings yourself", command=f"rft resume {run.name} --set section.key=value"),
+        Fix("change settings yourself", command=f"rft resume {run.in_commands} --set section.key=value"),
     )
     return FindingsError([Finding("resume.nothing-to-apply", "error", cause, fixes=fixes)])

@@ -48,7 +48,7 @@ def present_health(run: RunDir, now: float | None = None) -> Health:
     """Read the newest events of a run, live or ended; FindingsError where it cannot be read as a run."""
     now = time.time() if now is None else now
     info = run.read_info()
-    state, monitor = RunState(), Monitor(load_resolved(run.config_path).config, run.name)
+    state, monitor = RunState(), Monitor(load_resolved(run.config_path).config, run.in_commands)
     follower = EventFollower(run.events_dir, tail_bytes=_TAIL_BYTES)
     while events := follower.poll():
         state.apply(events)

@@ -50,7 +50,7 @@ class ReplayClock:
             raise FindingsError([Finding("replay.speed", "error", cause, fixes=(fix,))])
         info = run.read_info()
         if present_status(run) in ACTIVE:
-            fix = Fix("watch it as it happens", command=f"rft watch {run.name}")
+            fix = Fix("watch it as it happens", command=f"rft watch {run.in_commands}")
             raise FindingsError([Finding("replay.active", "error", f"{run.name} still runs.", fixes=(fix,))])
         end = info.ended or tail_state(run, _TAIL_BYTES).last_event
         return cls(info.started or info.created, end, speed)

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Iterable
@@ -29,6 +30,11 @@ class RunDir:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def in_commands(self) -> str:
+        """What commands for this run are given: its name, and its folder unless that is the default one."""
+        return self.name + runs_dir_option(self.path.parent)
 
     @property
     def info_path(self) -> Path:
@@ -93,7 +99,8 @@ def default_runs_dir() -> Path:
 
 def runs_dir_option(runs_dir: Path) -> str:
     """What a command for a run needs besides its name: ` --runs-dir DIR`, empty for the default folder."""
-    return "" if runs_dir == default_runs_dir() else f" --runs-dir {runs_dir}"
+    is_default = runs_dir.absolute() == default_runs_dir().absolute()
+    return "" if is_default else f" --runs-dir {shlex.quote(str(runs_dir))}"
 
 
 def check_name(name: str) -> None:
@@ -184,7 +191,9 @@ def find(runs_dir: Path, name: str) -> RunDir:
         return RunDir(Path(name).resolve())
     known = names(runs_dir)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    fixes = [Fix(f"use {other}") for other in near] or [Fix("list the runs", command="rft runs")]
+    fixes = [Fix(f"use {other}") for other in near] or [
+        Fix("list the runs", command=f"rft runs{runs_dir_option(runs_dir)}")
+    ]
     raise FindingsError(
         [
             Finding(
@@ -226,7 +235,7 @@ def _name_used(runs_dir: Path, name: str) -> FindingsError:
         cause=f"{runs_dir / name} exists already.",
         fixes=(
             Fix("leave --name out to get a fresh name, or choose another"),
-            Fix("continue that run", command=f"rft resume {name}"),
+            Fix("continue that run", command=f"rft resume {name}{runs_dir_option(runs_dir)}"),
         ),
     )
     return FindingsError([finding], EXIT_BAD_INPUT)

@@ -54,7 +54,7 @@ def _about_the_end(view: RunView) -> list[Notice]:
         return [_plain(Finding("run.info-unreadable", "error", cause))]
     info, found = view.info, []
     if view.status == "lost":
-        resume = f"rft resume {info.name}"
+        resume = f"rft resume {view.run_dir.in_commands}"
         finding = Finding(
             "run.lost", "error", "the supervisor is gone", fixes=(Fix("resume it", command=resume),)
         )

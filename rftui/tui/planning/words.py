@@ -12,7 +12,7 @@ from engine.findings import Finding, Fix
 from rftui.cli.report import how
 from rftui.launch.command import Command, rank_command
 from rftui.plan.words import gb
-from rftui.runs.rundir import RunDir, auto_name, default_runs_dir
+from rftui.runs.rundir import RunDir, auto_name, runs_dir_option
 from rftui.tui.planning.consider import Considered, Ground
 from rftui.tui.planning.fields import described
 from rftui.tui.planning.rows import GLYPHS, ORIGINS, Field
@@ -137,9 +137,8 @@ def launch_line(now: Considered, ground: Ground) -> str:
     if now.edits.gpus is not None:
         words.append(f"--gpus {shlex.quote(now.edits.gpus)}")
         words += [f"--nodes {now.edits.nodes}"] * (now.edits.nodes > 1)
-    elif ground.runs_dir != default_runs_dir():
-        words.append(f"--runs-dir {shlex.quote(str(ground.runs_dir))}")
-    return " ".join(words)
+        return " ".join(words)
+    return " ".join(words) + runs_dir_option(ground.runs_dir)
 
 
 def rank_line(now: Considered, ground: Ground, port: int, environ: Mapping[str, str] = os.environ) -> Command:

@@ -95,6 +95,18 @@ def test_default_runs_dir(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rundir.default_runs_dir() == Path("/x/y")
 
 
+def test_commands_name_the_folder_unless_it_is_the_default_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RFTUI_RUNS_DIR", raising=False)
+    assert rundir.RunDir(Path("runs/a")).in_commands == "a"
+    assert rundir.RunDir(tmp_path / "runs" / "a").in_commands == "a"
+    assert rundir.RunDir(Path("/my runs/a")).in_commands == "a --runs-dir '/my runs'"
+    monkeypatch.setenv("RFTUI_RUNS_DIR", "/my runs")
+    assert rundir.RunDir(Path("/my runs/a")).in_commands == "a"
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"name": "x"}', b'{"name":"x","status":"odd","created":1}']
 )

@@ -33,7 +33,7 @@ async def test_a_run_whose_supervisor_is_gone_is_lost(tmp_path: Path) -> None:
     fake.info.supervisor_started = 1.0
     fake.run.write_info(fake.info)
     async with RftuiApp(tmp_path, fake.run).run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "? lost", "rft resume orphan")
+        await shows(pilot, "? lost", "rft resume orphan --runs-dir")
 
 
 async def test_a_run_with_damaged_files_shows_what_is_left(tmp_path: Path) -> None:
