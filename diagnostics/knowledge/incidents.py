@@ -13,7 +13,7 @@ from diagnostics.knowledge.schema import Nearby, Role, Signature
 
 _CODE = re.compile(
     r"\s{2,}(?:raise|assert|return|if|elif|else|with|for|while|try|except|await|yield|self\.|super\(|"
-    r"[rf]{0,2}[\"']|[\w.\[\]'\"]+ ?= ?[\w\[({\"'])"
+    r"[rf]{0,2}[\"'](?!\w+\": )|[\w.\[\]'\"]+ ?= ?[\w\[({\"'])"
 )
 _EXCEPTION = re.compile(
     r"[\w.]*(?:Error|Exception|Interrupt|Exit|Timeout)(?:\b|\w*:)|(?:[a-z_]\w*\.)+[A-Z]\w+: "
