@@ -74,6 +74,6 @@ def _origin(view: RunView) -> float:
 
 
 def _step_at(tokens: Series, count: float) -> int:
-    """The first step by whose end that many tokens were generated, or the last step."""
+    """The first step by whose end that many tokens were generated; beyond all tokens, beyond all steps."""
     at = bisect_left(tokens.values, count)
-    return tokens.steps[min(at, len(tokens) - 1)]
+    return tokens.steps[at] if at < len(tokens) else tokens.steps[-1] + 1

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from rftui.tui.axis import Stretch
+from rftui.tui.baseline import LETTER
 from rftui.tui.catalog import Metric
 from rftui.tui.curves import Curve
-from rftui.tui.plot import Plot
+from rftui.tui.plot import Line, Plot
 from rftui.tui.snapshot import Snapshot
-from rftui.tui.text import number
+from rftui.tui.text import clean_line, number
 
 SMOOTHING = (0.0, 0.6, 0.9)
 
@@ -31,6 +32,7 @@ def plot_of(metric: Metric, snapshot: Snapshot, look: Look) -> Plot:
         note = "no finite value"
     elif latest is not None and look.stretch.width is not None:
         note = "nothing in this stretch"
+    behind, aside = _behind(metric, snapshot)
     return Plot(
         title=metric.title,
         value="" if latest is None else number(latest),
@@ -43,7 +45,20 @@ def plot_of(metric: Metric, snapshot: Snapshot, look: Look) -> Plot:
         cursor=look.cursor,
         log=metric.name in look.logarithmic,
         note=note,
+        aside=aside,
+        others=behind,
     )
+
+
+def _behind(metric: Metric, snapshot: Snapshot) -> tuple[tuple[Line, ...], str]:
+    """The baseline's curve, and which run it is: also where it has none."""
+    if snapshot.baseline is None:
+        return (), ""
+    name = clean_line(snapshot.baseline.name)
+    curve = snapshot.baseline.curves.get(metric.name, Curve())
+    if not curve.buckets:
+        return (), f"reading {name}" if snapshot.baseline.loading else f"not in {name}"
+    return (Line(LETTER, "behind", curve.buckets, curve.columns),), f"{LETTER} {name}"
 
 
 def next_smoothing(weight: float, preferred: float) -> float:

@@ -11,6 +11,7 @@ from rftui.runs.info import ACTIVE
 from rftui.runs.view import RunView
 from rftui.tui import catalog
 from rftui.tui.axis import AxisName, Span
+from rftui.tui.baseline import Baseline
 from rftui.tui.curves import Curve, Wanted, axes_of, bounds_of, curves
 from rftui.tui.devices import Device, devices
 from rftui.tui.notices import Notice, notices_of
@@ -70,6 +71,8 @@ class Snapshot:
     """Predicted and measured memory per phase."""
     sample: Sample | None = None
     notices: tuple[Notice, ...] = ()
+    baseline: Baseline | None = None
+    """Another run behind the charts."""
 
     @property
     def active(self) -> bool:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import PurePath
 from typing import ClassVar
 
@@ -12,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
-from textual.widgets import Footer
 
 from rftui.runs.rundir import runs_dir_option
 from rftui.tui import panels
@@ -23,9 +23,10 @@ from rftui.tui.keys import Key, bindings
 from rftui.tui.look import Look
 from rftui.tui.phases import phase_panel, phase_title
 from rftui.tui.rank_table import rank_panel
-from rftui.tui.reader import reader_of
+from rftui.tui.reader import Reader, reader_of
 from rftui.tui.screens.area import HEIGHTS
 from rftui.tui.screens.live_alerts import AlertActions
+from rftui.tui.screens.live_baseline import BaselineActions
 from rftui.tui.screens.live_charts import ChartActions
 from rftui.tui.screens.live_keys import LIVE_KEYS, LOG_KEYS, PANE_KEYS
 from rftui.tui.screens.live_stop import StopActions
@@ -33,6 +34,7 @@ from rftui.tui.screens.reading import ReadingScreen
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.chart_grid import ChartGrid
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.log_tail import KEPT, LogLine, LogTail
 from rftui.tui.widgets.panel import Panel
 
@@ -46,7 +48,7 @@ ROWS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
 LAYOUTS = ("charts", "gpus", "text")
 
 
-class LiveScreen(ChartActions, AlertActions, StopActions, ReadingScreen):
+class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, ReadingScreen):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
 
     class Behind(Message):
@@ -100,7 +102,7 @@ class LiveScreen(ChartActions, AlertActions, StopActions, ReadingScreen):
                 yield LogTail(id="log")
         yield Panel(panels.alert_detail(0), id="alert")
         yield Panel(panels.notice_strip, id="notices")
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -121,9 +123,20 @@ class LiveScreen(ChartActions, AlertActions, StopActions, ReadingScreen):
                 self.post_message(self.Behind(reader.step))
             elif asked or (advanced and (not loading or now - shown >= LOADING_S)):
                 lines = reader.read_logs() if advanced else []
-                self.post_message(self.Seen(reader.look(self._wants), lines, asked))
+                self.post_message(self.Seen(self._look(reader), lines, asked))
                 shown = now
             self.rest(due)
+
+    def _look(self, reader: Reader) -> Snapshot:
+        """The moment that was read, with as much as is read of the run behind the charts."""
+        wanted, baseline = self._wants, self.baseline
+        snapshot = reader.look(wanted)
+        if baseline is None:
+            return snapshot
+        if baseline.advance():
+            self._asked.set()
+            self.wake()
+        return replace(snapshot, baseline=baseline.look(wanted, snapshot.axis, snapshot.x))
 
     def ask(self) -> None:
         """Have the charts' data taken now, and painted even if painting is paused."""

@@ -27,6 +27,13 @@ LIVE_KEYS = (
     Key("s", "smooth", "smooth", "next weight of the moving average; the raw curve stays", footer=False),
     Key("g", "logarithmic", "log axis", "logarithmic values: the focused chart, or all", footer=False),
     Key("x", "axis", "x axis", "charts over steps, time or tokens", footer=False),
+    Key(
+        "b",
+        "baseline",
+        "baseline",
+        "another run, chosen from a list, dim behind the charts; again to take it away",
+        footer=False,
+    ),
     Key("p", "layout", "layout", "more room for charts, GPUs and ranks, or texts", footer=False),
     Key("l", "log_ranks", "log", "log of rank 0, or of all ranks and torchrun", footer=False),
     Key("y", "copy", "copy", "copy the alert, or the text of the focused pane", footer=False),
