@@ -15,7 +15,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from rftui.runs.rundir import RunDir
 from rftui.tui.axis import next_axis
@@ -30,6 +30,7 @@ from rftui.tui.screens.ask import AskScreen
 from rftui.tui.screens.compare_keys import COMPARE_KEYS
 from rftui.tui.screens.reading import ReadingScreen
 from rftui.tui.widgets.chart import Chart
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.text_pane import TextPane
 
 SLOW_S = 5.0
@@ -80,7 +81,7 @@ class CompareScreen(ReadingScreen):
         with Container(id="tables"):
             yield Table(id="settings", title="settings that differ")
             yield Table(id="numbers", title="numbers at the end")
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     # --- reading ---------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.worker import get_current_worker
 
 from diagnostics.doctor.check import Check
@@ -25,6 +25,7 @@ from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.confirm import ConfirmScreen
 from rftui.tui.screens.doctor_keys import DOCTOR_KEYS
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.option_rows import show_rows
 from rftui.tui.widgets.options import Options
 from rftui.tui.widgets.text_pane import TextPane
@@ -89,7 +90,7 @@ class DoctorScreen(AreaScreen):
             with Vertical(id="left"):
                 yield Options(id="checks")
             yield TextPane(id="details", title="details")
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     def on_mount(self) -> None:
         """Learn which checks there are, then run the fast ones."""

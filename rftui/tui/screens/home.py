@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.worker import get_current_worker
 
 from diagnostics.hardware import Hardware
@@ -20,6 +20,7 @@ from rftui.tui.context import Context
 from rftui.tui.home import Badge, PresetRow
 from rftui.tui.keys import Key, bindings
 from rftui.tui.screens.area import AreaScreen
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.option_rows import show_rows
 from rftui.tui.widgets.options import Options
 
@@ -87,7 +88,7 @@ class HomeScreen(AreaScreen):
             with Vertical(id="right"):
                 yield Options(id="presets")
                 yield Static(home.machine_lines(None, None, 80), id="machine")
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     def on_mount(self) -> None:
         """Look at everything once; runs again and again, the machine now and then."""

@@ -7,13 +7,14 @@ from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.events import Click, DescendantFocus
-from textual.widgets import Button, Footer, Input, OptionList, Static
+from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from engine.findings import Finding
 from rftui.tui.context import Context
 from rftui.tui.screens.plan_considering import ConsideringScreen
 from rftui.tui.text import clean_line
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.options import Options
 from rftui.tui.widgets.parameter_form import Form
 from rftui.tui.widgets.text_pane import TextPane
@@ -53,7 +54,7 @@ class PanesScreen(ConsideringScreen):
                 yield Options(id="findings")
                 yield TextPane(id="machine", title="this machine")
             yield TextPane(id="command", title="command")
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     def on_mount(self) -> None:
         """Begin with the form."""

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from rftui.runs.rundir import RunDir
@@ -23,6 +23,7 @@ from rftui.tui.runs_table.reading import RunsReader
 from rftui.tui.runs_table.row import Row
 from rftui.tui.screens.runs_actions import RunActions
 from rftui.tui.screens.runs_keys import RUNS_KEYS
+from rftui.tui.widgets.footer import Footer
 
 REFRESH_S = 2.0
 MOST_MARKED = 8
@@ -65,7 +66,7 @@ class RunsScreen(RunActions):
         yield Static(self._invitation(), id="empty")
         yield Static(id="about")
         yield Static(id="doing", markup=False)
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     def on_mount(self) -> None:
         """Look now and again and again."""

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from engine.findings import Finding
 from rftui.runs import trajectory_query
@@ -23,6 +23,7 @@ from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.samples_keys import SAMPLES_KEYS
 from rftui.tui.screens.samples_reading import SamplesReading
 from rftui.tui.widgets.fitted import Fitted
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.row_list import ROW_KEYS, RowList
 from rftui.tui.widgets.sample_text import SampleText
 
@@ -78,7 +79,7 @@ class SamplesScreen(SamplesReading):
                 yield Fitted(id="facts")
                 yield SampleText(id="texts")
                 yield Fitted(id="legend")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Look for samples, again and again."""
