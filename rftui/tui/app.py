@@ -13,6 +13,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.message import Message
 from textual.widget import Widget
 
@@ -80,6 +81,15 @@ class RftuiApp(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colours in themes that do not define them."""
         return DEFAULTS
+
+    def get_driver_class(self) -> type[Driver]:
+        """On a terminal the driver that sends only what changes."""
+        driver = super().get_driver_class()
+        if driver.__module__ != "textual.drivers.linux_driver":
+            return driver
+        from rftui.tui.driver import SparingDriver
+
+        return SparingDriver
 
     async def on_mount(self) -> None:
         """Open the first area."""

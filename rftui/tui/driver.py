@@ -1,0 +1,32 @@
+"""The terminal driver: Textual's own, but what stands on the screen already is not sent again."""
+
+import os
+from typing import Any
+
+from textual.drivers.linux_driver import LinuxDriver
+
+from rftui.tui.cells import Cells
+
+
+class SparingDriver(LinuxDriver):
+    """Writes of each frame the cells that differ from what is there."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cells = Cells()
+        self.cells_of = self._terminal_size()
+
+    def write(self, data: str) -> None:
+        """Write what `data` changes; a terminal that was resized may show anything."""
+        size = self._terminal_size()
+        if size != self.cells_of:
+            self.cells.forget()
+            self.cells_of = size
+        if spared := self.cells.spared(data):
+            super().write(spared)
+
+    def _terminal_size(self) -> os.terminal_size | None:
+        try:
+            return os.get_terminal_size(self.fileno)
+        except OSError:  # not a terminal
+            return None
