@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -236,6 +237,25 @@ def _came(line: str, now: float, step: int) -> bool | None:
         return datetime.fromisoformat(found[1]).timestamp() <= now
     except ValueError:
         return None
+
+
+class StepTimes:
+    """When the steps of a run that has ended were done."""
+
+    def __init__(self, run: RunDir) -> None:
+        follower = EventFollower(run.events_dir, only="rank-00000.jsonl")
+        self._times, self._steps = list[float](), list[int]()
+        while True:
+            done = [event for event in follower.poll() if isinstance(event, Metric)]
+            self._times += [event.t for event in done]
+            self._steps += [event.step for event in done]
+            if not follower.behind:
+                return
+
+    def at(self, time: float) -> int:
+        """The newest step that was done by then; 0 before the first."""
+        done = bisect_right(self._times, time)
+        return self._steps[done - 1] if done else 0
 
 
 def time_of_step(run: RunDir, step: int) -> float | None:

@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from rftui.tui.logs.book import LogBook
 from rftui.tui.logs.page import Page
+from rftui.tui.logs.query import TooSlowError
 
 Command = Callable[[LogBook], object]
 
@@ -21,16 +23,28 @@ SOON_S = 0.1
 
 
 class Desk:
-    """`run` is the thread, the rest may be called from another one. `rest_s`: between looks when idle."""
+    """`run` is the thread, the rest may be called from another one.
 
-    def __init__(self, book: Callable[[], LogBook], show: Callable[[Page], object], rest_s: float) -> None:
+    `show` gets pages, `tell` what went wrong; `rest_s`: between looks when idle.
+    """
+
+    def __init__(
+        self,
+        book: Callable[[], LogBook],
+        show: Callable[[Page], object],
+        tell: Callable[[str], object],
+        rest_s: float,
+    ) -> None:
         self._book = book
         self._show = show
+        self._tell = tell
         self._rest_s = rest_s
         self._commands: SimpleQueue[Command] = SimpleQueue()
         self._wake = threading.Event()
         self._closed = False
         self._asleep = False
+        self._pause, self._look_at, self._work_at, self._shown_at = SOON_S, 0.0, 0.0, 0.0
+        self._dirty = True
 
     def ask(self, command: Command) -> None:
         """Have something done to the book, and be shown what comes of it."""
@@ -50,37 +64,49 @@ class Desk:
     def run(self) -> None:
         """Work until it is closed."""
         book = self._book()
-        pause, look_at, shown_at = SOON_S, 0.0, 0.0
-        dirty, work_at = True, time.monotonic() + START_S
+        self._work_at = time.monotonic() + START_S
         while not self._closed:
             self._wake.clear()
-            asked = self._obey(book)
-            if self._asleep and not asked:
-                self._wake.wait()
-                look_at = 0.0
-                continue
-            if time.monotonic() >= look_at:
-                grew = book.look()
-                dirty = dirty or grew
-                pause = SOON_S if grew else min(self._rest_s, pause * 1.5)
-                look_at = time.monotonic() + pause
-            if asked or (dirty and time.monotonic() - shown_at >= PAGES_APART_S):
-                self._show(book.page())
-                shown_at, dirty = time.monotonic(), False
-            if time.monotonic() >= work_at and book.work(SLICE_S):
-                dirty = True
-                self._wake.wait(BREATH_S)
-            elif dirty:
-                self._wake.wait(max(0.0, shown_at + PAGES_APART_S - time.monotonic()))
-            else:
-                self._wake.wait(max(0.0, max(look_at, work_at) - time.monotonic()))
+            try:
+                self._turn(book)
+            except TooSlowError as slow:
+                self.ask(partial(LogBook.give_up, wanted=slow.wanted))
+
+    def _turn(self, book: LogBook) -> None:
+        """Obey, look, show and work for a moment; then wait until there is more to do."""
+        asked = self._obey(book)
+        if self._asleep and not asked:
+            self._wake.wait()
+            self._look_at = 0.0
+            return
+        if time.monotonic() >= self._look_at:
+            grew = book.look()
+            self._dirty = self._dirty or grew
+            self._pause = SOON_S if grew else min(self._rest_s, self._pause * 1.5)
+            self._look_at = time.monotonic() + self._pause
+        if asked or (self._dirty and time.monotonic() - self._shown_at >= PAGES_APART_S):
+            self._show(book.page())
+            self._shown_at, self._dirty = time.monotonic(), False
+        if time.monotonic() >= self._work_at and book.work(SLICE_S):
+            self._dirty = True
+            self._wake.wait(BREATH_S)
+        elif self._dirty:
+            self._wake.wait(max(0.0, self._shown_at + PAGES_APART_S - time.monotonic()))
+        else:
+            self._wake.wait(max(0.0, max(self._look_at, self._work_at) - time.monotonic()))
 
     def _obey(self, book: LogBook) -> bool:
+        """Do all that was asked for. What fails is told; nothing else may suffer from it."""
         obeyed = False
         while True:
             try:
                 command = self._commands.get_nowait()
             except Empty:
                 return obeyed
-            command(book)
             obeyed = True
+            try:
+                command(book)
+            except TooSlowError:
+                raise
+            except Exception as error:
+                self._tell(f"that went wrong: {error!r}")

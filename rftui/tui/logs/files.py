@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rftui.tui.logs.played import Written
 from rftui.tui.logs.stamps import first_time, goes_on, naive, time_of
 
 BLOCK = 1 << 16
@@ -68,9 +69,11 @@ class LogFile:
     size: int = 0
     generation: int = 0
     """Grows when the file is another one than before, or was cut."""
+    written: Written | None = None
+    """Of a run that is played again: how much of it there was."""
     _inode: int = -1
     _head: bytes = b""
-    _written: float = 0.0
+    _modified: float = 0.0
     _marks: list[tuple[int, float]] = field(default_factory=list)
     """How long the file was, and when."""
 
@@ -83,14 +86,16 @@ class LogFile:
             if changed:
                 self._forget()
             return changed
-        if found.st_size == self.size and found.st_ino == self._inode:
+        modified = naive(found.st_mtime)
+        size = self.written.bytes(found.st_size, modified) if self.written else found.st_size
+        if size == self.size and found.st_ino == self._inode:
             return False
-        if found.st_ino != self._inode or found.st_size < self.size or not self._same_head():
+        if found.st_ino != self._inode or size < self.size or not self._same_head():
             self._forget()
             self._same_head()
             self._inode = found.st_ino
-        self.size = found.st_size
-        self._written = naive(found.st_mtime)
+        self.size = size
+        self._modified = modified
         self._mark(found.st_mtime)
         return True
 
@@ -147,19 +152,19 @@ class LogFile:
     def time_at(self, start: int) -> float:
         """Naive seconds of the line that begins there: told by it or by lines before, else guessed."""
         line = self._head_of(start)
-        told = time_of(line, self._written)
+        told = time_of(line, self._modified)
         at: int | None = start
         for _ in range(_CONTINUED if goes_on(line) else _INHERITED):
             if told is not None or (at := self.previous_start(at or 0)) is None:
                 break
-            told = time_of(self._head_of(at), self._written)
+            told = time_of(self._head_of(at), self._modified)
         return told if told is not None else self._guess(start)
 
     def told_after(self, offset: int) -> tuple[int, float] | None:
         """The next line that tells a time, if it is near: where it begins, and the time."""
         data = self.read(offset, _NEAR)
         first = data.find(b"\n") + 1
-        found = first_time(data, first, self._written) if first else None
+        found = first_time(data, first, self._modified) if first else None
         return (offset + found[0], found[1]) if found else None
 
     def tells_time(self) -> bool:
@@ -168,7 +173,7 @@ class LogFile:
         for _ in range(_INHERITED):
             if at is None:
                 break
-            if time_of(self._head_of(at), self._written) is not None:
+            if time_of(self._head_of(at), self._modified) is not None:
                 return True
             at = self.previous_start(at)
         return not self.size

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from rftui.tui.logs.lane import Lane, spans
 from rftui.tui.logs.tracebacks import Same, Traceback, same
-from rftui.tui.logs.walk import Lane, spans
 
 State = Literal[0, 1, 2]
 """0: the line with the exception; 1: the first writer's traceback; 2: everyone's."""

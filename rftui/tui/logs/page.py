@@ -17,6 +17,20 @@ class Row:
     level: Level
     same: tuple[str, ...] = ()
     folded: bool = False
+    marks: tuple[tuple[int, int], ...] = ()
+    """From where to where in the text what is searched for stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A run that is played again: how fast, and which naive time and step it has reached."""
+
+    speed: float
+    now: float
+    step: int
+    ended: bool
+    silent: tuple[str, ...]
+    """Whose lines do not tell when they were written, so that they are shown at the end only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,7 @@ class Page:
     note: str = ""
     problem: str = ""
     """Why there is nothing to see."""
+    replay: Replay | None = None
 
     @property
     def row(self) -> Row | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import chop_cells
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -28,11 +28,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What stands in one row of the screen: a line, or the `part`th piece of one that is folded."""
+    """What stands in one row of the screen: a line, or a piece of one that is folded, from `at` on."""
 
     row: int
     text: str
-    part: int = 0
+    at: int = 0
 
 
 def arranged(page: Page, look: Look, width: int, height: int) -> list[Piece]:
@@ -41,8 +41,10 @@ def arranged(page: Page, look: Look, width: int, height: int) -> list[Piece]:
     pieces: list[Piece] = []
     for number, row in enumerate(page.rows):
         text = badge(row) + row.text
-        parts = (chop_cells(text, room) or [""]) if look.wrap else [text]
-        pieces += [Piece(number, part, at) for at, part in enumerate(parts)]
+        at = 0
+        for part in (chop_cells(text, room) or [""]) if look.wrap else [text]:
+            pieces.append(Piece(number, part, at))
+            at += len(part)
     if len(pieces) <= height:
         return pieces
     if page.following:
@@ -99,14 +101,13 @@ def _strip(page: Page, row: Row, piece: Piece, look: Look, width: int, styles: S
     under = styles("cursor") if chosen else Style()
     head: list[Segment] = []
     if room := _label_width(page):
-        label = "" if piece.part else row.writer[:room]
+        label = "" if piece.at else row.writer[:room]
         hue = page.writers.index(row.writer) % HUES if row.writer in page.writers else 0
         head.append(Segment(label.rjust(room) + " ", styles(f"label-{hue}") + under))
     style = styles("text" if row.level == "info" else row.level) + under
-    head.append(Segment(("" if piece.part else GLYPHS[row.level]).ljust(2), style))
+    head.append(Segment(("" if piece.at else GLYPHS[row.level]).ljust(2), style))
     room = max(1, width - margin(page) - 1)
-    marked = len(badge(row)) if not piece.part else 0
-    text = Strip(list(_marked(page, piece.text, marked, style, styles, under)))
+    text = Strip(list(_marked(row, piece, style, styles, under)))
     x = 0 if look.wrap else look.x
     shown = text.crop(x, x + room).adjust_cell_length(room, style)
     if text.cell_length > x + room:
@@ -114,19 +115,18 @@ def _strip(page: Page, row: Row, piece: Piece, look: Look, width: int, styles: S
     return Strip([*head, *shown])
 
 
-def _marked(
-    page: Page, text: str, badge_length: int, style: Style, styles: Styles, under: Style
-) -> Iterator[Segment]:
+def _marked(row: Row, piece: Piece, style: Style, styles: Styles, under: Style) -> Iterator[Segment]:
     """The text with its badge and what was searched for in their own styles."""
-    at = min(badge_length, len(text))
+    text, told = piece.text, len(badge(row))
+    at = max(0, told - piece.at)
     if at:
         yield Segment(text[:at], styles("badge") + under)
-    if page.query is not None:
-        for found in page.query.shown.finditer(text, at):
-            if found.end() > found.start():
-                yield Segment(text[at : found.start()], style)
-                yield Segment(found[0], styles("hit"))
-                at = found.end()
+    for start, end in row.marks:
+        start, end = max(at, start + told - piece.at), end + told - piece.at
+        if start < end and start < len(text):
+            yield Segment(text[at:start], style)
+            yield Segment(text[start:end], styles("hit"))
+            at = end
     yield Segment(text[at:], style)
 
 
@@ -140,8 +140,3 @@ def _bar(page: Page, height: int, styles: Styles) -> list[Segment]:
         Segment("┃", styles("thumb")) if first <= y <= last else Segment("│", styles("bar"))
         for y in range(height)
     ]
-
-
-def width_of(page: Page) -> int:
-    """Columns that the longest line in sight takes."""
-    return max((cell_len(badge(row) + row.text) for row in page.rows), default=0)

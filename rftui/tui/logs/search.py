@@ -1,15 +1,15 @@
-"""Search through whole files, a megabyte at a time, so that it can be watched and ended."""
+"""Search through whole files, at most a megabyte at a time, so that it can be watched and ended."""
 
 import time
 from collections import deque
 from dataclasses import dataclass
 
 from rftui.tui.logs.files import BLOCK
-from rftui.tui.logs.query import Query
+from rftui.tui.logs.query import Query, deadline
 from rftui.tui.logs.walk import Line, Place, Walk
 
-STRIDE = 2 * BLOCK
-"""Bytes that are searched at a time: they stay in the cache of the processor."""
+FIRST, MOST = 2 * BLOCK, 16 * BLOCK
+"""Bytes that are searched at a time: first what is near, then more of what holds no match."""
 OVERLAP = 4096
 """Bytes beyond a stride, in which a match may end that begins in it."""
 
@@ -21,6 +21,7 @@ class _Part:
     lane: int
     low: int
     high: int
+    stride: int = FIRST
 
 
 class Search:
@@ -75,10 +76,11 @@ class Search:
         """Search a stride of a lane; whether that ends the search in it."""
         file = self._walk.lanes[part.lane].file
         if self.forward:
-            low, high = part.low, min(part.high, part.low + STRIDE)
+            low, high = part.low, min(part.high, part.low + part.stride)
         else:
-            low, high = max(part.low, part.high - STRIDE), part.high
-        data = self.wanted.ready(file.read(low, min(high + OVERLAP, part.high) - low))
+            low, high = max(part.low, part.high - part.stride), part.high
+        part.stride = min(MOST, 2 * part.stride)
+        data = file.read(low, min(high + OVERLAP, part.high) - low)
         self.searched += high - low
         found = self._in(part.lane, data, low)
         if found is not None:
@@ -92,24 +94,23 @@ class Search:
 
     def _in(self, lane: int, data: bytes, base: int) -> int | None:
         """The first or last line in it that matches and is not filtered out."""
-        file = self._walk.lanes[lane].file
-        at, last = self.wanted.find(data), None
+        file, until = self._walk.lanes[lane].file, deadline()
+        at, last = self.wanted.find(data, 0, until), None
         while at >= 0:
             start = file.line_start(base + at)
             end = file.next_start(start)
-            if self._counts(lane, start, end):
+            if self._counts(lane, start, end, until):
                 if self.forward:
                     return start
                 last = start
-            at = self.wanted.find(data, end - base) if end - base < len(data) else -1
+            then = max(end - base, at + 1)
+            at = self.wanted.find(data, then, until) if then < len(data) else -1
         return last
 
-    def _counts(self, lane: int, start: int, end: int) -> bool:
+    def _counts(self, lane: int, start: int, end: int, until: float) -> bool:
         one = self._walk.lanes[lane]
-        if self.wanted.pattern is not None:
-            line = one.file.read(start, end - start).rstrip(b"\n")
-            if not self.wanted.matches(line):
-                return False
+        if not (self.wanted.literal or self.wanted.matches(one.file.read(start, end - start), until)):
+            return False
         return one.passes(start)
 
     def _offer(self, line: Line) -> None:

@@ -1,5 +1,6 @@
 """What stands above and below the lines: whose they are, where one is, what is going on."""
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ def head(page: Page, run: str) -> Content:
         news = f", {page.news:,} new lines" if page.news else ""
         state = (f"■ held{news}: f follows", "$warning")
     return Content.assemble(
+        _replay(page),
         ("rft ", "bold $primary"),
         ("▸ ", "$quiet"),
         (run, "bold"),
@@ -34,6 +36,16 @@ def head(page: Page, run: str) -> Content:
         state,
         (f"  {len(page.writers)} logs {size(page.size)}", "$quiet"),
     )
+
+
+def _replay(page: Page) -> Content:
+    """Of a run that is played again: how far, since no later lines are shown."""
+    replay = page.replay
+    if replay is None:
+        return Content("")
+    now = time.strftime("%H:%M:%S", time.gmtime(replay.now))
+    where = "at its end" if replay.ended else f"{now} step {replay.step}"
+    return Content.styled(f" replay ×{replay.speed:g} {where} ", "bold $ink on $accent") + " "
 
 
 def chips(page: Page, width: int) -> list[Chip]:
@@ -97,8 +109,10 @@ def state(page: Page, width: int) -> Content:
         left.append((f"searching {page.searched:.0%}, esc ends it", "$warning"))
     if page.note:
         left.append((page.note, "$warning"))
+    if not left and page.replay and page.replay.silent:
+        left.append((f"lines of {_few(page.replay.silent)} tell no time: they come at the end", "$warning"))
     if not left and page.guessed:
-        left.append((_guessed(page.guessed), "$quiet"))
+        left.append((f"lines of {_few(page.guessed)} tell no time: their place is a guess", "$quiet"))
     right = Content.styled(_place(page), "$quiet")
     text = Content("  ").join(Content.styled(words, style) for words, style in left)
     room = width - right.cell_length - 2
@@ -106,9 +120,8 @@ def state(page: Page, width: int) -> Content:
     return Content.assemble(text, " " * max(1, width - text.cell_length - right.cell_length), right)
 
 
-def _guessed(writers: Sequence[str]) -> str:
-    few = ", ".join(writers[:3]) + ("…" if len(writers) > 3 else "")
-    return f"lines of {few} tell no time: their place among others is a guess"
+def _few(writers: Sequence[str]) -> str:
+    return ", ".join(writers[:3]) + ("…" if len(writers) > 3 else "")
 
 
 def _place(page: Page) -> str:

@@ -6,31 +6,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
-from textual.containers import Horizontal
-from textual.message import Message
 from textual.widgets import Footer, Input, Static
 
-from engine.findings import FindingsError
 from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
 from rftui.tui.logs import words
 from rftui.tui.logs.book import LogBook
-from rftui.tui.logs.desk import Command, Desk
+from rftui.tui.logs.desk import Command
 from rftui.tui.logs.jump import HINT, jump
 from rftui.tui.logs.page import Page
 from rftui.tui.logs.pager import pager_command
 from rftui.tui.logs.pretty import pretty
-from rftui.tui.logs.query import LEVELS, Filter, Query, query
-from rftui.tui.logs.stamps import Level, naive
-from rftui.tui.notices import LogPlace
-from rftui.tui.screens.area import AreaScreen
+from rftui.tui.logs.query import LEVELS, Filter, query
+from rftui.tui.logs.stamps import Level
 from rftui.tui.screens.log_line import LogLineScreen
 from rftui.tui.screens.logs_keys import LOGS_KEYS
+from rftui.tui.screens.logs_reading import LogsReading
 from rftui.tui.widgets.chips import Chips
 from rftui.tui.widgets.log_view import LogView
+from rftui.tui.widgets.question import Question
 
 QUESTIONS = {"search": "search ", "include": "only lines with ", "exclude": "without ", "time": "go to "}
 HINTS = {"time": HINT}
@@ -42,22 +39,8 @@ _LEVELS: tuple[frozenset[Level], ...] = (
 )
 
 
-class LogsScreen(AreaScreen):
-    """A desk in a thread reads the files and hands out pages; this screen paints them and passes on keys."""
-
-    class Turned(Message):
-        """Another page."""
-
-        def __init__(self, page: Page) -> None:
-            super().__init__()
-            self.page = page
-
-    class Whole(Message):
-        """A whole line that was asked for, and what for."""
-
-        def __init__(self, text: str, then: Callable[[str], object]) -> None:
-            super().__init__()
-            self.text, self.then = text, then
+class LogsScreen(LogsReading):
+    """Paints the pages that the desk hands out, and passes on keys."""
 
     CSS_PATH = "logs.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = LOGS_KEYS
@@ -67,9 +50,6 @@ class LogsScreen(AreaScreen):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.page = Page()
-        self._desk = Desk(
-            self._open, self._turn, max(context.settings.refresh_s, 1.0 if context.settings.slow else 0.0)
-        )
         self._asking = "search"
 
     def compose(self) -> ComposeResult:
@@ -77,67 +57,12 @@ class LogsScreen(AreaScreen):
         yield Chips(id="chips")
         yield LogView(id="lines")
         yield Static(id="state")
-        with Horizontal(id="asking"):
-            yield Static(id="question")
-            yield Input(id="answer", compact=True)
-            yield Static(id="wrong", markup=False)
+        yield Question(id="asking")
         yield Footer(show_command_palette=False)
-
-    def on_mount(self) -> None:
-        """Start reading."""
-        self.read()
-
-    def on_unmount(self) -> None:
-        """Let the thread go."""
-        self._desk.close()
-
-    def on_screen_suspend(self) -> None:
-        """Nobody looks: nothing is read."""
-        self._desk.sleep(True)
-
-    def on_screen_resume(self) -> None:
-        """Read on, at once."""
-        self._desk.sleep(False)
-
-    # --- for other screens -----------------------------------------------------------------------------
-
-    def show_place(self, place: LogPlace) -> None:
-        """Go there; what hides that line is taken off."""
-        if place.file:
-            self._ask(lambda book: book.show_line(Path(place.file), place.line))
-        else:
-            self._ask(lambda book: book.show_time(f"r{place.rank}", naive(place.time)))
-
-    def find(self, wanted: Query | None) -> None:
-        """Search for it, or drop the search."""
-        self._ask(lambda book: book.find(wanted))
-
-    # --- reading ---------------------------------------------------------------------------------------
-
-    @work(thread=True, exit_on_error=False)
-    def read(self) -> None:
-        """Read until the screen is left."""
-        self._desk.run()
-
-    def _open(self) -> LogBook:
-        run = self.context.the_run
-        try:
-            info = run.read_info()
-            born = info.started or info.created
-        except (FindingsError, OSError):
-            born = 0.0
-        return LogBook(run.logs_dir, born)
-
-    def _turn(self, page: Page) -> None:
-        if self.is_attached:
-            self.post_message(self.Turned(page))
-
-    def _ask(self, command: Command) -> None:
-        self._desk.ask(command)
 
     # --- painting --------------------------------------------------------------------------------------
 
-    def on_logs_screen_turned(self, message: "LogsScreen.Turned") -> None:
+    def on_logs_reading_turned(self, message: LogsReading.Turned) -> None:
         """Show the page."""
         before, self.page = self.page, message.page
         if (before.query is None) != (self.page.query is None):
@@ -147,7 +72,7 @@ class LogsScreen(AreaScreen):
 
     def on_log_view_resized(self, message: LogView.Resized) -> None:
         """As many lines as there is room for."""
-        self._ask(lambda book: book.resize(message.height))
+        self.ask(lambda book: book.resize(message.height))
 
     def on_resize(self) -> None:
         """The lines above and below have another width."""
@@ -169,13 +94,9 @@ class LogsScreen(AreaScreen):
             "include": self.page.filter.include,
             "exclude": self.page.filter.exclude,
         }.get(what)
-        self.query_one("#question", Static).update(QUESTIONS[what])
-        self.query_one("#wrong", Static).update("")
-        answer = self.query_one("#answer", Input)
-        answer.value = shown.text if shown else ""
-        answer.placeholder = HINTS.get(what, _TEXT_HINT)
-        self.add_class("-asking")
-        answer.focus()
+        self.query_one("#state").display = False
+        hint = HINTS.get(what, _TEXT_HINT)
+        self.query_one(Question).ask(QUESTIONS[what], shown.text if shown else "", hint)
 
     @on(Input.Submitted, "#answer")
     def answer(self, event: Input.Submitted) -> None:
@@ -184,15 +105,15 @@ class LogsScreen(AreaScreen):
         try:
             command = self._command(text)
         except ValueError as error:
-            self.query_one("#wrong", Static).update(f" ✖ {error}")
+            self.query_one(Question).say_wrong(str(error))
             return
         self._stop_asking()
-        self._ask(command)
+        self.ask(command)
 
     def _command(self, text: str) -> Command:
         if self._asking == "time":
             return jump(text) if text else LogBook.follow
-        wanted: Query | None = query(text) if text else None
+        wanted = query(text) if text else None
         if self._asking == "search":
             return lambda book: book.find(wanted)
         if self._asking == "include":
@@ -200,57 +121,60 @@ class LogsScreen(AreaScreen):
         return lambda book: book.filter_by(replace(book.filter, exclude=wanted))
 
     def _stop_asking(self) -> None:
-        self.remove_class("-asking")
-        self.query_one(LogView).focus()
+        self.query_one(Question).display = False
+        self.query_one("#state").display = True
+        self.set_focus(self.query_one(LogView))
 
     # --- keys ------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a search there is no next match."""
+        """Without a search there is no next match; in an answer a slash is text."""
+        if action == "ask":
+            return not isinstance(self.focused, Input)
         return not (action == "find" and self.page.query is None)
 
     def action_find(self, further: int) -> None:
         """The next match."""
-        self._ask(lambda book: book.find_next(forward=further > 0))
+        self.ask(lambda book: book.find_next(forward=further > 0))
 
     def action_levels(self) -> None:
         """All, errors and warnings, errors."""
         now = self.page.filter.levels
         at = _LEVELS.index(now) if now in _LEVELS else -1
         levels = _LEVELS[(at + 1) % len(_LEVELS)]
-        self._ask(lambda book: book.filter_by(replace(book.filter, levels=levels)))
+        self.ask(lambda book: book.filter_by(replace(book.filter, levels=levels)))
 
     def action_level(self, level: Level) -> None:
         """One level more or less."""
-        self._ask(lambda book: book.filter_by(book.filter.toggled(level)))
+        self.ask(lambda book: book.filter_by(book.filter.toggled(level)))
 
     def action_writer(self, further: int) -> None:
         """The next writer."""
-        self._ask(lambda book: book.choose_next(further))
+        self.ask(lambda book: book.choose_next(further))
 
     def action_choose(self, writer: str) -> None:
         """One writer, or all."""
-        self._ask(lambda book: book.choose(writer or None))
+        self.ask(lambda book: book.choose(writer or None))
 
     def action_follow(self) -> None:
         """Go to the end and follow it."""
-        self._ask(LogBook.follow)
+        self.ask(LogBook.follow)
 
     def action_hold(self) -> None:
         """Stand still, or follow again."""
-        self._ask(LogBook.hold)
+        self.ask(LogBook.hold)
 
     def action_move(self, lines: int) -> None:
         """The cursor up or down."""
-        self._ask(lambda book: book.move(lines))
+        self.ask(lambda book: book.move(lines))
 
     def action_move_page(self, pages: int) -> None:
         """A screen up or down."""
-        self._ask(lambda book: book.page_by(pages))
+        self.ask(lambda book: book.page_by(pages))
 
     def action_begin(self) -> None:
         """The first line."""
-        self._ask(LogBook.begin)
+        self.ask(LogBook.begin)
 
     def action_slide(self, columns: int) -> None:
         """Lines sideways."""
@@ -266,18 +190,18 @@ class LogsScreen(AreaScreen):
 
     def action_collapse(self) -> None:
         """Tracebacks of several ranks as one line, or each."""
-        self._ask(LogBook.toggle_collapse)
+        self.ask(LogBook.toggle_collapse)
 
     async def action_back(self) -> None:
         """Out of the question, the search, the filters, else to the live screen."""
-        if self.has_class("-asking"):
+        if self.query_one(Question).display:
             self._stop_asking()
         elif self.page.searched is not None:
-            self._ask(LogBook.cancel)
+            self.ask(LogBook.cancel)
         elif self.page.query is not None:
             self.find(None)
         elif not self.page.filter.open:
-            self._ask(lambda book: book.filter_by(Filter()))
+            self.ask(lambda book: book.filter_by(Filter()))
         else:
             await self.rft.open_area("live")
 
@@ -289,7 +213,7 @@ class LogsScreen(AreaScreen):
         if row is None:
             return
         if row.same:
-            self._ask(lambda book: book.unfold(row.path, row.start))
+            self.ask(lambda book: book.unfold(row.path, row.start))
             return
         number = f" line {self.page.number:,}" if self.page.number else ""
         title = f"{Path(row.path).name}{number}"
@@ -306,11 +230,7 @@ class LogsScreen(AreaScreen):
     def _whole(self, then: Callable[[str], object]) -> None:
         row = self.page.row
         if row is not None:
-            self._ask(lambda book: self.post_message(self.Whole(book.whole(row), then)))
-
-    def on_logs_screen_whole(self, message: "LogsScreen.Whole") -> None:
-        """Do with the line what it was asked for."""
-        message.then(message.text)
+            self.ask_whole(row, then)
 
     def action_pager(self) -> None:
         """This log in the pager, at this line."""
@@ -330,15 +250,15 @@ class LogsScreen(AreaScreen):
 
     def on_log_view_wheeled(self, message: LogView.Wheeled) -> None:
         """The text up or down."""
-        self._ask(lambda book: book.scroll(message.lines))
+        self.ask(lambda book: book.scroll(message.lines))
 
     def on_log_view_picked(self, message: LogView.Picked) -> None:
         """The cursor to that row; a second click opens it."""
         if message.again:
             self.action_open()
         else:
-            self._ask(lambda book: book.select(message.row))
+            self.ask(lambda book: book.select(message.row))
 
     def on_log_view_dragged(self, message: LogView.Dragged) -> None:
         """As far down as the bar was clicked."""
-        self._ask(lambda book: book.at_share(message.share))
+        self.ask(lambda book: book.at_share(message.share))

@@ -270,7 +270,7 @@ def test_missing_empty_vanishing_and_binary_logs_are_told_or_shown(tmp_path: Pat
     log.unlink()
     made.look()
     folder.rmdir()
-    made._listed = 0.0
+    made.shelf._listed = 0.0
     made.look()
     assert "No such file" in made.page().problem
     for move in (made.begin, made.follow, made.hold):

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from conftest import screen_text, shows, until
 from fake_run import FakeRun
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from rftui.tui.app import RftuiApp
+from rftui.tui.logs import query
+from rftui.tui.logs.book import LogBook
 from rftui.tui.notices import LogPlace
 from rftui.tui.screens.log_line import LogLineScreen
 from rftui.tui.screens.logs import LogsScreen
@@ -22,6 +25,7 @@ from rftui.tui.widgets.log_view import LogView
 pytestmark = pytest.mark.asyncio
 
 LONG = "WARNING slow all-reduce " + "and so on " * 20 + "the very end"
+ENDLESS = "/(a|aa)+$/"
 RECORD = 'INFO metrics {"reward": {"mean": 0.61}, "kl": 0.021}'
 
 
@@ -285,7 +289,7 @@ async def test_escape_goes_to_live_and_hidden_logs_are_not_read(logged: FakeRun)
 
 
 async def test_every_key_in_the_footer_has_a_test() -> None:
-    tested = {"slash", "n", "i", "l", "r", "f", "g", "enter"}
+    tested = {"slash", "n", "i", "l", "r", "f"}
     assert {key.key for key in LOGS_KEYS if key.footer} == tested
 
 
@@ -296,6 +300,76 @@ async def test_sizes(logged: FakeRun, size: tuple[int, int]) -> None:
         assert "[all]" in text
         assert "✖ error" in text
         assert len(text.splitlines()) == size[1]
+
+
+async def test_the_footer_is_whole_at_80_columns(logged: FakeRun) -> None:
+    async with opened(logged, (80, 24)) as pilot:
+        assert screen_text(pilot.app).endswith(": palette")
+        await pilot.press("slash", *"step 3", "enter")
+        await shows(pilot, "n next")
+        assert screen_text(pilot.app).endswith(": palette")
+
+
+@pytest.mark.parametrize(("key", "asked"), [("slash", "search"), ("i", "only"), ("g", "go to")])
+async def test_keys_typed_right_behind_a_question_are_its_answer(
+    logged: FakeRun, key: str, asked: str
+) -> None:
+    async with opened(logged) as pilot:
+        for each in (key, "e", "r", "q", "1"):
+            pilot.app.post_message(Key(each, each if len(each) == 1 else "/"))
+        await shows(pilot, asked)
+        assert screen(pilot).query_one(Input).value == "erq1"
+        assert pilot.app.is_running and screen(pilot).page.writer is None
+
+
+async def test_an_expression_without_end_is_dropped_and_told(
+    logged: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "LIMIT_S", 0.1)
+    async with opened(logged) as pilot:
+        logged.log(0, "a" * 60 + "!")
+        await pilot.press("slash", *ENDLESS, "enter")
+        await shows(pilot, f"{ENDLESS} takes too long and was dropped")
+        assert screen(pilot).page.query is None
+        await pilot.press("slash", *"step 59", "enter")
+        await until(pilot, lambda: "step 59" in row(pilot))
+
+
+async def test_a_command_that_fails_is_told_and_the_logs_go_on(logged: FakeRun) -> None:
+    def broken(book: LogBook) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    async with opened(logged) as pilot:
+        screen(pilot).ask(broken)
+        await shows(pilot, "that went wrong", "ZeroDivisionError")
+        await pilot.press("home")
+        await until(pilot, lambda: "step 1 " in row(pilot))
+
+
+async def test_a_replay_shows_lines_up_to_its_time(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path / "runs", "played", ranks=2, age_s=700)
+    for step in range(60):
+        fake.step()
+        if step == 29:
+            half = fake.now
+    (fake.run.logs_dir / "launcher.log").write_text("no line of it tells a time\n")
+    fake.end("finished")
+    app = RftuiApp(tmp_path / "runs", fake.run, speed=1)
+    async with app.run_test(size=(120, 24), notifications=True) as pilot:
+        clock = app.context.clock
+        assert clock is not None
+        clock.pause(True)
+        clock.jump(half)
+        await pilot.press("4")
+        text = await shows(pilot, "replay ×1 ", "step 30 reward", "lines of launcher tell no time: they come")
+        assert "step 31 " not in text
+        clock.jump(half + 20)
+        await shows(pilot, "step 32 reward")
+        clock.jump(half - 60)
+        text = await shows(pilot, "step 22 reward")
+        assert "step 23 " not in text and "was cut" not in text
+        clock.jump(clock.end)
+        await shows(pilot, "at its end", "step 60 reward", "no line of it")
 
 
 def _footer(pilot: Pilot[None]) -> list[object]:
