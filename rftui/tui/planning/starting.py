@@ -1,31 +1,20 @@
-"""A launch as a checklist read from the run directory: what has happened, what is being waited for."""
+"""A launch read from the run directory: what has happened, what is being waited for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from textual.content import Content
-
-from diagnostics.knowledge.diagnosis import Diagnosis
-from engine.config.values import show
 from engine.events import AnyEvent, Header, Metric, Phase, Status
 from engine.findings import FindingsError
 from rftui.launch.outcome import read_errors
-from rftui.runs.diagnosis import applicable
 from rftui.runs.follow import EventFollower
 from rftui.runs.info import ACTIVE, RunInfo
 from rftui.runs.rundir import RunDir
 from rftui.runs.view import present_status
-from rftui.tui.text import clean_line, duration
+from rftui.tui.text import clean_line
 
 State = Literal["waiting", "doing", "done", "failed"]
-_GLYPHS: dict[State, tuple[str, str]] = {
-    "waiting": ("○", "$quiet"),
-    "doing": ("◌", "bold $accent"),
-    "done": ("✔", "$success"),
-    "failed": ("✖", "bold $error"),
-}
 
 
 @dataclass(frozen=True)
@@ -36,6 +25,14 @@ class Step:
     state: State = "waiting"
     said: str = ""
     at: float | None = None
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Another launch: the run's name, and the seconds that each step took there."""
+
+    run: str
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,15 @@ class Starting:
     """Why it failed; empty while it does not."""
     evidence: tuple[str, ...] = ()
     first_step: bool = False
+    earlier: Earlier | None = None
 
     @property
     def failed(self) -> bool:
         return bool(self.cause)
 
 
+EVIDENCE_LINES = 6
+CHECKED = "model, data, reward, memory, port"
 NAMES = (
     "preflight",
     "run directory",
@@ -72,7 +72,7 @@ NAMES = (
 def not_started(began: float) -> Starting:
     """The checks before anything exists."""
     steps = [Step(name) for name in NAMES]
-    steps[0] = replace(steps[0], state="doing", said="model, data, reward, memory, ports")
+    steps[0] = replace(steps[0], state="doing", said=CHECKED)
     return Starting(began, began, tuple(steps))
 
 
@@ -80,8 +80,12 @@ def refused(before: Starting, error: FindingsError) -> Starting:
     """Nothing was started: what was checked speaks against it."""
     wrong = [finding.cause for finding in error.findings if finding.severity == "error"]
     now = time.time()
-    reached = [replace(step, state="failed") if step.state == "doing" else step for step in before.steps]
-    return replace(before, now=now, steps=tuple(reached), cause=wrong[0], evidence=tuple(wrong[1:]))
+    return replace(before, now=now, steps=_failed(before.steps), cause=wrong[0], evidence=tuple(wrong[1:]))
+
+
+def _failed(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """What was being done has failed."""
+    return tuple(replace(step, state="failed") if step.state == "doing" else step for step in steps)
 
 
 @dataclass
@@ -99,11 +103,21 @@ class _Seen:
 
 
 class StartFollower:
-    """Reads a run that is starting. `began`: when the launch was asked for."""
+    """Reads a run that is starting.
 
-    def __init__(self, run: RunDir, began: float, clock: Callable[[], float] = time.time) -> None:
+    `began`: when the launch was asked for; `earlier`: what it is held against.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        began: float,
+        earlier: Earlier | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.run = run
         self.began = began
+        self.earlier = earlier
         self._clock = clock
         self._events = EventFollower(run.events_dir)
         self._seen = _Seen()
@@ -114,15 +128,19 @@ class StartFollower:
         for event in self._events.poll():
             self._take(event)
         ended = status not in ACTIVE and status != "stalled"
-        steps = self._steps(info)
-        if ended and self._seen.step is None:
-            cause = info.exit.cause if info.exit else f"it {status} before its first step"
-            steps = [replace(step, state="failed") if step.state == "doing" else step for step in steps]
-            errors = [line for error in read_errors(self.run)[:1] for line in error.message.splitlines()[:6]]
-            return Starting(self.began, self._clock(), tuple(steps), self.run, cause, tuple(errors))
-        return Starting(
-            self.began, self._clock(), tuple(steps), self.run, first_step=self._seen.step is not None
+        told = Starting(
+            self.began,
+            self._clock(),
+            tuple(self._steps(info)),
+            self.run,
+            first_step=self._seen.step is not None,
+            earlier=self.earlier,
         )
+        if not ended or told.first_step:
+            return told
+        cause = info.exit.cause if info.exit else f"it {status} before its first step"
+        message = next((error.message for error in read_errors(self.run)), "")
+        return replace(told, steps=_failed(told.steps), cause=cause, evidence=_telling(message, cause))
 
     def _steps(self, info: RunInfo) -> list[Step]:
         seen, ranks = self._seen, info.nproc
@@ -132,9 +150,9 @@ class StartFollower:
             seen.started = min([self._clock(), *joined])
         supervised = info.started if info.launcher_pid is not None else None
         done: list[tuple[str, float | None, str]] = [
-            ("preflight", info.created, ""),
+            ("preflight", info.created, CHECKED),
             ("run directory", info.created, str(self.run.path)),
-            ("supervisor", supervised, f"pid {info.supervisor_pid}" if supervised else ""),
+            ("supervisor", supervised, _supervised(info) if supervised else ""),
             ("ranks started", seen.started, f"{min(logs, ranks)}/{ranks}"),
             ("process group", joined[-1] if len(joined) >= ranks else None, _joined(len(joined), ranks)),
             ("weights loaded", seen.loaded or seen.engine, seen.doing),
@@ -175,48 +193,29 @@ class StartFollower:
                 seen.rollout = seen.rollout or event.t
 
 
+def _telling(message: str, cause: str) -> tuple[str, ...]:
+    """The first lines of an error that say more than the cause; none of those that only mark a column."""
+    lines = [line.strip() for line in message.splitlines()]
+    telling = [line for line in lines if line.strip("^~") and (line.partition(": ")[2] or line) not in cause]
+    return tuple(telling[:EVIDENCE_LINES])
+
+
+def _supervised(info: RunInfo) -> str:
+    flag = "--master-port"
+    port = f", port {info.command[info.command.index(flag) + 1]}" if flag in info.command[:-1] else ""
+    return f"pid {info.supervisor_pid}{port}"
+
+
 def _joined(joined: int, ranks: int) -> str:
     words = f"{joined}/{ranks} ranks"
     return words if joined else f"{words}; torch is imported first"
 
 
-def checklist(starting: Starting, width: int) -> Content:
-    """A line per step: glyph, name, seconds since the step before, what it says."""
-    lines = []
-    before = starting.began
+def seconds(starting: Starting) -> dict[str, float]:
+    """How long each step took that is done, from the one before it on."""
+    took, before = {}, starting.began
     for step in starting.steps:
-        glyph, colour = _GLYPHS[step.state]
-        took = ""
         if step.at is not None:
-            took, before = duration(max(0.0, step.at - before)), max(before, step.at)
-        elif step.state in ("doing", "failed"):
-            took = duration(max(0.0, starting.now - before))
-        name = (f"{glyph} {step.name:<16}", colour)
-        said = clean_line(step.said)[: max(0, width - 28)]
-        lines.append(Content.assemble(name, f"{took:>7}  ", (said, "$quiet")))
-    total = duration(max(0.0, starting.now - starting.began))
-    lines.append(Content.styled(f"{'':18}{total:>7}  since the launch", "$quiet"))
-    if starting.failed:
-        lines += [Content(""), Content.styled(f"✖ {clean_line(starting.cause)}", "bold $error")]
-        lines += [Content.styled(f"  {clean_line(line)}", "$quiet") for line in starting.evidence]
-    return Content("\n").join(lines)
-
-
-def diagnosed(diagnosis: Diagnosis | None) -> Content:
-    """The causes that were found, with the line that shows them and what to do."""
-    if diagnosis is None or not diagnosis.findings:
-        return Content.styled("no cause is known that fits: read the logs", "$quiet italic")
-    fix = applicable(diagnosis)
-    lines: list[Content] = []
-    for found in diagnosis.findings[:2]:
-        lines.append(Content.assemble(("✖ ", "$error"), (clean_line(found.title), "bold")))
-        lines.append(Content(clean_line(found.meaning)))
-        for seen in found.evidence[:2]:
-            words = f"  {seen.file}:{seen.line}: {seen.text}"
-            lines.append(Content.styled(clean_line(words), "$quiet"))
-        for each in found.fixes:
-            mark = ("f ▸ ", "bold $accent") if each is fix else ("  → ", "$quiet")
-            edits = ", ".join(f"{key} = {show(value)}" for key, value in each.set.items())
-            how = f"  ({clean_line(edits or each.command)})" if edits or each.command else ""
-            lines.append(Content.assemble(mark, clean_line(each.text), (how, "$quiet")))
-    return Content("\n").join(lines)
+            took[step.name] = max(0.0, step.at - before)
+            before = max(before, step.at)
+    return took

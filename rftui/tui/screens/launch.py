@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Button, Footer, Static
+from textual.widgets import Button, Static
 from textual.worker import Worker, WorkerState
 
 from engine.findings import FindingsError
@@ -19,6 +19,7 @@ from rftui.tui.areas import AREAS
 from rftui.tui.keys import Key, bindings
 from rftui.tui.screens.dialog import Dialog
 from rftui.tui.screens.plan_keys import LAUNCH_KEYS
+from rftui.tui.widgets.footer import Footer
 
 if TYPE_CHECKING:
     from diagnostics.knowledge.diagnosis import Diagnosis
@@ -35,6 +36,25 @@ class Outcome(NamedTuple):
     run: RunDir | None = None
     area: str = "live"
     fix: dict[str, Any] | None = None
+
+
+class Decision:
+    """Whether a run is started or left alone: what was said first holds. Asked by two threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._said: Literal["", "start", "cancel"] = ""
+
+    def is_for(self, wanted: Literal["start", "cancel"]) -> bool:
+        """Decide so, unless it was decided before; whether that is the decision."""
+        with self._lock:
+            self._said = self._said or wanted
+            return self._said == wanted
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing was decided yet."""
+        return not self._said
 
 
 class LaunchScreen(Dialog[Outcome | None]):
@@ -65,6 +85,7 @@ class LaunchScreen(Dialog[Outcome | None]):
         self.starting: Starting | None = None
         self.diagnosis: Diagnosis | None = None
         self._left = threading.Event()
+        self._decision = Decision()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
@@ -74,17 +95,18 @@ class LaunchScreen(Dialog[Outcome | None]):
                 yield Static(id="diagnosis")
             with Horizontal(id="buttons"):
                 yield Button("Edit", id="edit", compact=True)
+                yield Button("Retry", id="retry", compact=True)
                 yield Button("Logs", id="logs", compact=True)
-                yield Button("Diagnose", id="diagnose", compact=True)
                 yield Button("Apply fix", id="fix", compact=True)
-        yield Footer(show_command_palette=False)
+        yield Footer()
 
     def on_mount(self) -> None:
         """Start."""
         self.start()
 
     def on_unmount(self) -> None:
-        """Let the following thread go; the run goes on."""
+        """Let the following thread go: it starts nothing any more, and what it has started goes on."""
+        self._decision.is_for("cancel")
         self._left.set()
 
     @work(thread=True, exit_on_error=False)
@@ -92,13 +114,18 @@ class LaunchScreen(Dialog[Outcome | None]):
         """Prepare, create, start, follow: in a thread."""
         from rftui.launch.start import create, start_detached
         from rftui.tui.planning import consider, starting
+        from rftui.tui.planning.earlier import earlier
 
+        decision = self._decision
         told = starting.not_started(time.time())
         self.post_message(self.Told(told))
         try:
             ground = consider.look_again(self.ground)
-            run = create(consider.prepared_launch(self.edits, ground), ground.runs_dir, None)
-            follower = starting.StartFollower(run, told.began)
+            prepared = consider.prepared_launch(self.edits, ground)
+            if not decision.is_for("start"):
+                return
+            run = create(prepared, ground.runs_dir, None)
+            follower = starting.StartFollower(run, told.began, earlier(run))
             told = follower.poll()
             self.post_message(self.Told(told))
             start_detached(run)
@@ -107,7 +134,10 @@ class LaunchScreen(Dialog[Outcome | None]):
                 self.post_message(self.Told(told))
                 self._left.wait(POLL_S)
         except FindingsError as error:
-            self.post_message(self.Told(starting.refused(told, error)))
+            told = starting.refused(told, error)
+            self.post_message(self.Told(told))
+            if self._left.is_set() and not decision.is_for("cancel"):  # it was said that the run goes on
+                self.app.notify(f"not started: {told.cause}", severity="error", timeout=60, markup=False)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Something went wrong in a way nobody foresaw: say so."""
@@ -117,25 +147,35 @@ class LaunchScreen(Dialog[Outcome | None]):
 
     def on_launch_screen_told(self, message: "LaunchScreen.Told") -> None:
         """Show it; at the first step go to the run."""
-        from rftui.tui.planning import starting
+        from rftui.tui.planning.checklist import checklist
 
         told = message.starting
         first_failure = told.failed and not (self.starting and self.starting.failed)
         self.starting = told
-        self.query_one("#checklist", Static).update(starting.checklist(told, self._room))
+        room = self.query_one("#told").scrollable_content_region.width or 60
+        self.query_one("#checklist", Static).update(checklist(told, room))
+        self.query_one("#dialog").border_subtitle = self._what_leaving_does(told)
         if told.run is not None:
             self.query_one("#title", Static).update(Content.styled(f"Launch {told.run.name}", "bold"))
         if told.first_step and self.is_current:
             self.dismiss(Outcome(told.run))
         elif first_failure:
-            self.add_class("-failed")
-            self.set_class(told.run is not None, "-run")
-            self.query_one("#edit").focus()
-            self.refresh_bindings()
+            self._fail(told)
 
-    @property
-    def _room(self) -> int:
-        return self.query_one("#told").scrollable_content_region.width or 60
+    def _what_leaving_does(self, told: "Starting") -> str:
+        if told.failed:
+            return "esc closes"
+        return "esc cancels: nothing runs yet" if self._decision.open else "esc leaves: the run goes on"
+
+    def _fail(self, told: "Starting") -> None:
+        self.add_class("-failed")
+        self.set_class(told.run is not None, "-run")
+        self.query_one("#edit").focus()
+        self.refresh_bindings()
+        self.query_one("#told").scroll_end(animate=False)
+        if told.run is not None:
+            self.query_one("#diagnosis", Static).update(Content.styled("looking for the cause", "$quiet"))
+            self.diagnose()
 
     # --- what can be done ------------------------------------------------------------------------------
 
@@ -143,8 +183,8 @@ class LaunchScreen(Dialog[Outcome | None]):
         """Keys that would do nothing now are not offered."""
         failed = self.starting is not None and self.starting.failed
         has_run = self.starting is not None and self.starting.run is not None
-        if action in ("edit", "diagnose"):
-            return failed and (action == "edit" or has_run)
+        if action in ("edit", "retry"):
+            return failed
         if action == "logs":
             return has_run
         if action == "fix":
@@ -160,6 +200,15 @@ class LaunchScreen(Dialog[Outcome | None]):
         """Back to the form."""
         self.dismiss(None)
 
+    def action_retry(self) -> None:
+        """Once more, as a run of its own."""
+        self.remove_class("-failed", "-run", "-fixable")
+        self.starting, self.diagnosis, self._decision = None, None, Decision()
+        self.query_one("#diagnosis", Static).update("")
+        self.query_one("#title", Static).update(f"Launch {self.ground.name}")
+        self.refresh_bindings()
+        self.start()
+
     def action_logs(self) -> None:
         """The logs of the run."""
         if self.starting is not None and self.starting.run is not None:
@@ -167,15 +216,18 @@ class LaunchScreen(Dialog[Outcome | None]):
             self.dismiss(Outcome(self.starting.run, area))
 
     def action_leave(self) -> None:
-        """Leave; a run that has started goes on."""
+        """Leave. Nothing is started any more; a run that has started goes on, and that is said."""
         told = self.starting
-        if told is not None and not told.failed:
-            name = told.run.name if told.run is not None else "the launch"
-            self.notify(f"{name} goes on; the run is listed at home", markup=False)
+        if self._decision.is_for("cancel"):
+            if told is None or not told.failed:
+                self.notify("cancelled: nothing was started")
+        elif told is not None and not told.failed:
+            name = told.run.name if told.run is not None else "the run"
+            self.notify(f"{name} goes on; it is listed at home", markup=False)
         self.dismiss(None)
 
     @work(thread=True, exclusive=True, group="diagnose", exit_on_error=False)
-    def action_diagnose(self) -> None:
+    def diagnose(self) -> None:
         """What the run died of: as its supervisor found, else as is found now."""
         from diagnostics.knowledge.sources import Unreadable
         from rftui.launch.postmortem import examine
@@ -194,7 +246,7 @@ class LaunchScreen(Dialog[Outcome | None]):
 
     def on_launch_screen_diagnosed(self, message: "LaunchScreen.Diagnosed") -> None:
         """Show causes and fixes."""
-        from rftui.tui.planning.starting import diagnosed
+        from rftui.tui.planning.checklist import diagnosed
 
         self.diagnosis = message.diagnosis
         self.query_one("#diagnosis", Static).update(diagnosed(message.diagnosis))

@@ -36,9 +36,9 @@ PLAN_KEYS = (
 )
 
 LAUNCH_KEYS = (
-    Key("e", "edit", "edit", "back to the form"),
+    Key("e", "edit", "edit", "back to the form, after a failure"),
+    Key("r", "retry", "retry", "launch the same again, after a failure"),
     Key("l", "logs", "logs", "the logs of this run"),
-    Key("d", "diagnose", "diagnose", "what it most likely died of"),
-    Key("f", "fix", "apply fix", "change the settings as the diagnosis proposes"),
-    Key("escape", "leave", "close", "leave; a run that has started goes on", shown="esc"),
+    Key("f", "fix", "apply fix", "change the settings as the diagnosis of a failure proposes"),
+    Key("escape", "leave", "leave", "leave: what has not begun is cancelled, a run goes on", shown="esc"),
 )

@@ -1,20 +1,25 @@
 """Real launches from the plan screen: one that reaches Live, one that fails and is diagnosed."""
 
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from conftest import screen_text, shows, until
+from conftest import shows, until
 from textual.pilot import Pilot
 
 from diagnostics.knowledge.diagnosis import Diagnosed, Diagnosis
-from engine.findings import Fix
+from engine.findings import Finding, FindingsError, Fix
 from rftui.launch import stop
+from rftui.launch.prepare import Prepared
 from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir, names
 from rftui.runs.view import present_status
 from rftui.tui.app import RftuiApp
-from rftui.tui.screens.launch import LaunchScreen
+from rftui.tui.planning import consider
+from rftui.tui.planning.consider import Ground
+from rftui.tui.planning.edits import Edits
+from rftui.tui.screens.launch import Decision, LaunchScreen
 from rftui.tui.screens.plan import PlanScreen
 
 SMALL = {"optim.max_steps": 3, "eval.max_eval_samples": 8, "batch.rollout_batch_size": 8}
@@ -68,12 +73,13 @@ async def test_a_run_that_fails_says_why_is_diagnosed_and_mended(tmp_path: Path)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         edits = SMALL | {"reward.reward_rule": None, "reward.reward_fn": f"{reward}:score"}
         await launched(pilot, edits)
-        await shows(pilot, "boom in the reward", "✖", timeout=LAUNCH_S)
+        text = await shows(
+            pilot, "boom in the reward", "Edit", "Retry", "Logs", "reward or workflow code", timeout=LAUNCH_S
+        )
+        assert "^^^" not in text and "errors/rank-00000.json:" in text
         screen = app.screen
         assert isinstance(screen, LaunchScreen)
-        assert all(word in screen_text(app) for word in ("Edit", "Logs", "Diagnose"))
         assert present_status(only_run(tmp_path / "runs")) == "failed"
-        await pilot.press("d")
         await until(pilot, lambda: screen.diagnosis is not None, timeout=60)
         fix = Fix("a smaller one", set={"optim.actor_learning_rate": 1e-5})
         found = Diagnosed("unknown", "", "too fast", "", (), (fix,), 1.0)
@@ -102,20 +108,57 @@ async def test_leaving_a_launch_lets_it_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("still_home")
-async def test_leaving_before_there_is_a_run_says_that_it_will_start(
+async def test_leaving_before_there_is_a_run_starts_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from types import SimpleNamespace
+    asked, go_on, prepare = threading.Event(), threading.Event(), consider.prepared_launch
 
-    from rftui.tui.planning.starting import not_started
+    def held(edits: Edits, ground: Ground) -> Prepared:
+        prepared = prepare(edits, ground)
+        asked.set()
+        go_on.wait(20)
+        return prepared
 
-    monkeypatch.setattr(LaunchScreen, "start", lambda self: None)
-    app = RftuiApp(tmp_path)
+    app = RftuiApp(tmp_path / "runs")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        launch = LaunchScreen(None, SimpleNamespace(name="x"))  # type: ignore[arg-type]
-        app.push_screen(launch)
-        await until(pilot, lambda: app.screen is launch)
-        launch.post_message(LaunchScreen.Told(not_started(0.0)))
-        await shows(pilot, "preflight")
+        await app.open_plan("quickstart")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
+        monkeypatch.setattr(consider, "prepared_launch", held)
+        await pilot.press("L")
+        await until(pilot, asked.is_set)
+        launch = app.screen
+        await shows(pilot, "◌ preflight", "esc cancels: nothing runs yet")
         await pilot.press("escape")
-        await shows(pilot, "the launch goes on")
+        await shows(pilot, "cancelled: nothing was started")
+        go_on.set()
+        await until(pilot, lambda: all(work.is_finished for work in app.workers if work.node is launch))
+    assert names(tmp_path / "runs") == []
+
+
+@pytest.mark.usefixtures("still_home")
+async def test_what_is_refused_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def refused(edits: Edits, ground: Ground) -> Prepared:
+        tried.append(1)
+        raise FindingsError([Finding("a.b", "error", f"the disk is full, said {len(tried)} times.")])
+
+    app = RftuiApp(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.open_plan("quickstart")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
+        monkeypatch.setattr(consider, "prepared_launch", refused)
+        await pilot.press("L")
+        text = await shows(pilot, "✖ preflight", "said 1 times", "Retry", "Edit", "esc closes")
+        assert "Logs" not in text
+        await pilot.press("r")
+        await shows(pilot, "said 2 times")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen))
+
+
+def test_what_was_decided_first_holds() -> None:
+    decision = Decision()
+    assert decision.open
+    assert decision.is_for("start") and not decision.is_for("cancel") and decision.is_for("start")
+    assert not decision.open

@@ -3,11 +3,13 @@
 import time
 from pathlib import Path
 
-from fake_run import FakeRun
+from fake_run import FakeRun, finished_run
 
 from engine.events import Metric, Phase, Status
 from engine.findings import Finding, FindingsError
-from rftui.tui.planning.starting import NAMES, StartFollower, checklist, not_started, refused
+from rftui.tui.planning.checklist import checklist
+from rftui.tui.planning.earlier import earlier
+from rftui.tui.planning.starting import NAMES, Earlier, StartFollower, not_started, refused
 
 
 def launching(tmp_path: Path, ranks: int = 2) -> FakeRun:
@@ -35,8 +37,11 @@ def test_steps_are_ticked_off_as_the_directory_tells_of_them(tmp_path: Path) -> 
     fake = launching(tmp_path)
     follower = StartFollower(fake.run, time.time() - 10)
     fake.info.launcher_pid = 42
+    fake.info.command = ["torchrun", "--master-port", "29511"]
     fake.run.write_info(fake.info)
-    assert states(follower.poll())["ranks started"] == "doing"
+    told = follower.poll()
+    assert states(told)["ranks started"] == "doing"
+    assert f"pid {fake.info.supervisor_pid}, port 29511" in checklist(told, 80).plain
     join(fake, 0)
     told = follower.poll()
     assert next(step.said for step in told.steps if step.name == "process group") == "1/2 ranks"
@@ -77,6 +82,31 @@ def test_a_run_that_fails_after_its_first_step_has_started(tmp_path: Path) -> No
     fake.end("failed", "killed")
     told = StartFollower(fake.run, time.time() - 10).poll()
     assert told.first_step and not told.failed
+
+
+def test_it_is_held_against_the_newest_launch_of_the_preset_that_came_as_far(tmp_path: Path) -> None:
+    finished_run(tmp_path, "older", steps=3, age_s=9000)
+    finished_run(tmp_path, "newer", steps=3, age_s=500)
+    finished_run(tmp_path, "more-ranks", steps=3, age_s=100, ranks=4)
+    fake = launching(tmp_path)
+    FakeRun(tmp_path, "never-began", age_s=20)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    before = earlier(fake.run)
+    assert before is not None and before.run == "newer"
+    assert {"ranks started", "first rollout", "first step"} <= before.seconds.keys()
+    before = Earlier("newer", {"preflight": 2.0, "first rollout": 5.1})
+    text = checklist(StartFollower(fake.run, time.time() - 10, before).poll(), 80).plain.split("\n")
+    assert text[0].split() == ["now", "before"]
+    rollout = next(line for line in text if "first rollout" in line)
+    assert rollout.split() == ["○", "first", "rollout", "5.1s"] and all(len(line) <= 80 for line in text)
+    assert text[-1].split()[1:] == ["7.1s", "in", "all;", "before:", "newer"]
+
+
+def test_the_first_launch_is_held_against_nothing(tmp_path: Path) -> None:
+    fake = launching(tmp_path)
+    assert earlier(fake.run) is None
+    assert "before" not in checklist(StartFollower(fake.run, time.time()).poll(), 80).plain
 
 
 def test_what_is_refused_before_it_starts_is_told_as_the_first_step() -> None:
