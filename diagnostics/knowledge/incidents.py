@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from diagnostics.knowledge import builtin
-from diagnostics.knowledge.frames import FRAME, HEADER, closest, is_chained, without_environment
+from diagnostics.knowledge.frames import CHAIN, FRAME, HEADER, closest, is_chained, without_environment
 from diagnostics.knowledge.lines import Line, indent
 from diagnostics.knowledge.scan import Hit, Scanned
 from diagnostics.knowledge.schema import Nearby, Role, Signature
@@ -244,10 +244,19 @@ def errors(log: Log, known: set[tuple[int, int]]) -> list[Hit]:
         and not in_code(hit)
         and not _is_unraisable(hit)
         and not _has_its_exception(hit, log)
+        and not _leads_to(hit, known)
         and not any(line.text == "KeyboardInterrupt" for line in hit.block[hit.at :])
         and log.progress_after(hit, same=False) < (1 if _says_caught(hit) else _PROGRESS_MARKED)
     ]
     return sorted(hits, key=log.order)
+
+
+def _leads_to(hit: Hit, known: set[tuple[int, int]]) -> bool:
+    """Whether it is a frame or a blank of a traceback, at the level of an error, whose end is known."""
+    text = hit.line.text
+    if text.strip(" ^~") and not FRAME.match(text) and not CHAIN.search(text):
+        return False
+    return any((hit.source, line.number) in known for line in hit.block)
 
 
 def _has_its_exception(hit: Hit, log: Log) -> bool:
