@@ -51,6 +51,14 @@ class Board:
         new = {result.id: result for result in results}
         return replace(self, results={**self.results, **new}, running=self.running - new.keys())
 
+    def with_tier(self, tier: Tier) -> "Board":
+        """The checks of this tier are shown too."""
+        return replace(self, tiers=self.tiers | {tier})
+
+    def ignoring(self, ignored: Mapping[str, Ignored]) -> "Board":
+        """With these ignored, by check."""
+        return replace(self, ignored=ignored)
+
     def of_tiers(self, *tiers: Tier) -> tuple[Check, ...]:
         """The checks of these tiers."""
         return tuple(check for check in self.checks if check.tier in tiers)

@@ -11,7 +11,14 @@ DOCTOR_KEYS = (
     Key("i", "ignore", "ignore", "ignore what it says, with a reason; again to show it"),
     Key("a", "deep", "deep", "also import packages, in child processes: up to a minute"),
     Key("A", "active", "active", "also use GPUs and network: all-reduce; asks first", shown="A"),
-    Key("slash", "filter", "filter", "only checks with these words in id, title, word or finding", shown="/"),
+    Key(
+        "slash",
+        "filter",
+        "filter",
+        "only checks with these words in id, title, word or finding",
+        shown="/",
+        priority=True,
+    ),
     Key("e", "export", "report", "write the report as `rft doctor --report`, without secrets", footer=False),
     Key(
         "c", "subject", "for", "check for the open run, the open preset, or this machine alone", footer=False

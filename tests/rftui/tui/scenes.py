@@ -29,7 +29,7 @@ from rftui.tui.home import Badge, PresetRow
 from rftui.tui.planning import consider
 from rftui.tui.planning import words as planning_words
 from rftui.tui.reader import RunReader
-from rftui.tui.screens import doctor
+from rftui.tui.screens import doctor_examining
 from tests.diagnostics.fake_nvml import H200, FakeNvml
 
 NOW = 1_780_000_000.0
@@ -107,7 +107,7 @@ def still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "user_dir", lambda: tmp_path / "presets")
     monkeypatch.setattr(home, "doctor_badge", lambda: Badge(0, 2))
     monkeypatch.setattr(home, "planned", _fits)
-    monkeypatch.setattr(doctor, "known_checks", made_checks)
+    monkeypatch.setattr(doctor_examining, "known_checks", made_checks)
     monkeypatch.setattr(planning_words, "rank_line", lambda *_: Command(["torchrun", "…"], {"RANKS": "8"}))
 
 

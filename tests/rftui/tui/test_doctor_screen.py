@@ -18,7 +18,7 @@ from rftui.tui.context import Context
 from rftui.tui.doctor import looks
 from rftui.tui.doctor.board import Board
 from rftui.tui.doctor.ignored import Ignored, ignored_path, read_ignored, write_ignored
-from rftui.tui.screens import doctor as screen_module
+from rftui.tui.screens import doctor_examining
 from rftui.tui.screens.doctor import DoctorScreen
 from rftui.tui.settings import Settings
 
@@ -84,7 +84,7 @@ def _cannot(host: Host) -> object:
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     made = Made(tmp_path / "made-here")
     checks = made.all()
-    monkeypatch.setattr(screen_module, "known_checks", lambda: checks)
+    monkeypatch.setattr(doctor_examining, "known_checks", lambda: checks)
     return made
 
 
