@@ -187,13 +187,15 @@ class Status(Event, frozen=True, tag="status"):
     """What the run or a rank is doing now; `total_steps` as soon as it is known.
 
     Rank 0 says `state="resumed"` with `step=N` after loading the checkpoint of step N: what earlier lines of
-    its file tell of later steps is superseded.
+    its file tell of later steps is superseded. `answers`: the `t` of the request in `control.json` that is
+    done ("checkpointed") or was in vain ("running").
     """
 
     state: str
     message: str = ""
     step: int = -1
     total_steps: int = -1
+    answers: float = 0.0
 
 
 AnyEvent = (

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from engine.checkpoint.manager import CheckpointManager
 from engine.checkpoint.rng import capture_rng, restore_rng
 from engine.config.batch import generate_max_len
 from engine.config.sections import RunConfig
-from engine.control import stop_requested
+from engine.control import Control, requested
 from engine.data.experience import Experience
 from engine.data.types import Prompt
 from engine.evaluate import Evaluator
@@ -101,12 +102,21 @@ class SPMDPPOTrainer:
         self.generator = torch.Generator(strategy.device)
         self.generator.manual_seed(config.run.seed * 1_000_003 + strategy.rank)
         self._saved_step = -1
+        self._request: Control | None = None
+        """The latest of the front end, on rank 0."""
+        self._answered = 0.0
+        """`t` of the last that was answered."""
         self._sync_checked = False
 
     def fit(self) -> str:
         """Train to the end, or to a stop request. Returns `finished` or `stopped`."""
         self._start()
-        while self.state.step < self.plan.total_steps and not self._stop_requested():
+        while self.state.step < self.plan.total_steps:
+            asked = self._asked()
+            if asked == "stop":
+                break
+            if asked == "checkpoint":
+                self._save_as_asked()
             self.train_iteration()
         return self._end("finished" if self.state.step >= self.plan.total_steps else "stopped")
 
@@ -302,9 +312,26 @@ class SPMDPPOTrainer:
         self.strategy.print(f"resumed from {path} at step {self.state.step}")
         self._status("resumed")
 
-    def _stop_requested(self) -> bool:
-        asked = self.strategy.rank == 0 and stop_requested(self.run_dir)
-        return self.strategy.all_reduce_number(float(asked), "max") > 0
+    def _asked(self) -> Literal["", "checkpoint", "stop"]:
+        """What the front end wants now, the same on all ranks. Collective."""
+        request = self._request = requested(self.run_dir) if self.strategy.rank == 0 else None
+        kind = 0
+        if request is not None and request.action == "stop":
+            kind = 2
+        elif request is not None and request.action == "checkpoint" and self.state.step > 0:
+            kind = int(request.t != self._answered)
+        return ("", "checkpoint", "stop")[int(self.strategy.all_reduce_number(float(kind), "max"))]
+
+    def _save_as_asked(self) -> None:
+        """A checkpoint of this step, unless there is one, and the answer to who asked for it."""
+        if self._saved_step != self.state.step:
+            self._save()
+        saved, step = self._saved_step == self.state.step, self.state.step
+        said = f"step {step} is saved, training goes on" if saved else f"step {step} could not be saved"
+        self.strategy.print(f"a checkpoint was asked for: {said}")
+        if self._request is not None:
+            self._answered = self._request.t
+            self._status("checkpointed" if saved else "running", message=said, answers=self._answered)
 
     def _evaluate_if_due(self, first_step: int) -> None:
         if _due(self.config.eval.eval_interval, first_step, self.state.step):
@@ -348,9 +375,10 @@ class SPMDPPOTrainer:
         self.recorder.close()
         return status
 
-    def _status(self, state: str) -> None:
+    def _status(self, state: str, **said: Any) -> None:
+        step, total = self.state.step, self.plan.total_steps
         if self.strategy.rank == 0:
-            self.telemetry.emit(Status, state=state, step=self.state.step, total_steps=self.plan.total_steps)
+            self.telemetry.emit(Status, state=state, step=step, total_steps=total, **said)
 
     def _sum(self, value: Tensor) -> Tensor:
         return self.strategy.all_reduce(value, "sum")

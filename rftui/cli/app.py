@@ -28,6 +28,7 @@ VERBS = {
     "runs": Verb("rftui.cli.runs", "List runs with status, step, reward and age."),
     "watch": Verb("rftui.cli.watch", "Watch a run live, or look at one that has ended."),
     "replay": Verb("rftui.cli.replay", "Play a finished run as if it happened now."),
+    "checkpoint": Verb("rftui.cli.checkpoint", "Save a run after its present step; it goes on."),
     "stop": Verb("rftui.cli.stop", "Stop a run after its present step, with a checkpoint."),
     "resume": Verb("rftui.cli.resume", "Continue a run from its last checkpoint."),
     "export": Verb("rftui.cli.export", "Write a checkpoint as a Hugging Face model folder."),

@@ -6,6 +6,7 @@ import typer
 
 from engine.findings import EXIT_OK, EXIT_RUN_FAILED
 from rftui.cli.options import RunsDir, runs_folder
+from rftui.launch import control
 from rftui.launch import stop as stopping
 from rftui.runs.rundir import RunDir, find
 from rftui.runs.view import present_status
@@ -39,7 +40,7 @@ def stop(
         print(f"{run.name}: {stopping.kill(run)}")
         return
     if no_wait:
-        stopping.ask(run, "stop")
+        control.ask(run, "stop")
         print(f"{run.name} will stop after its present step.")
         return
     print(f"{run.name}: waiting for its present step to end …", flush=True)

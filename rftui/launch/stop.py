@@ -3,9 +3,8 @@
 import os
 import signal
 import time
-from typing import Literal
 
-from engine.findings import EXIT_RUN_FAILED, EXIT_UNFIT, Finding, FindingsError, Fix
+from engine.findings import EXIT_RUN_FAILED, Finding, FindingsError, Fix
 from rftui.launch import control
 from rftui.launch.processes import kill_processes_of
 from rftui.launch.start import not_written, take_over
@@ -29,7 +28,7 @@ def stop(run: RunDir, timeout: float) -> str:
 
     Raises `run.stop-timeout` (exit code 1) if the run still goes on after `timeout` seconds.
     """
-    ask(run, "stop")
+    control.ask(run, "stop")
     if not _wait_until_over(run, timeout):
         finding = Finding(
             id="run.stop-timeout",
@@ -52,7 +51,7 @@ def stop(run: RunDir, timeout: float) -> str:
 
 def kill(run: RunDir) -> str:
     """End the run at once. Its supervisor does it; if that does not answer, it is ended too."""
-    ask(run, "kill")
+    control.ask(run, "kill")
     if not _wait_until_over(run, KILL_TIMEOUT_S):
         info = run.read_info()
         if info.supervisor_pid and supervisor_alive(info):
@@ -80,21 +79,6 @@ def bury(run: RunDir) -> list[int]:
     finally:
         os.close(fd)
     return killed
-
-
-def ask(run: RunDir, action: Literal["stop", "kill"]) -> None:
-    """Write a request for the run; an unwritable run directory is a finding (exit code 3)."""
-    try:
-        control.request(run, action)
-    except OSError as error:
-        pid = run.read_info().supervisor_pid
-        finding = Finding(
-            id="run.dir-unwritable",
-            severity="error",
-            cause=f"the request cannot be written to {run.control_path}: {error.strerror or error}.",
-            fixes=(Fix("signal the supervisor instead: once to stop, twice to kill", command=f"kill {pid}"),),
-        )
-        raise FindingsError([finding], EXIT_UNFIT) from error
 
 
 def _wait_until_over(run: RunDir, timeout: float) -> bool:

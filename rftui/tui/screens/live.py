@@ -163,6 +163,7 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, Readi
         changed = self.snapshot is None or self.snapshot.active != snapshot.active
         had_notices = bool(self.snapshot and self.snapshot.notices)
         self.snapshot = snapshot
+        self.hear(snapshot)
         in_full = in_full or changed or not self.context.settings.slow
         charts = in_full or self._due("charts", SLOW_CHARTS_S)
         tables = in_full or self._due("tables", SLOW_TABLES_S)
@@ -209,6 +210,8 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, Readi
         """Keys that would do nothing now are not offered."""
         if action == "stop":
             return self.snapshot is not None and self.snapshot.active and not self._readonly
+        if action == "checkpoint":
+            return not self._readonly
         if action == "page":
             return self.is_mounted and self.charts.pages > 1 and self.maximized is None
         if action == "alert":
@@ -217,7 +220,7 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, Readi
 
     @property
     def _readonly(self) -> bool:
-        """A replayed run cannot be stopped either."""
+        """A replayed run can neither be stopped nor save."""
         return self.context.settings.readonly or self.context.speed is not None
 
     def action_pause(self) -> None:

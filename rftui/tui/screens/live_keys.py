@@ -40,6 +40,14 @@ LIVE_KEYS = (
     Key("tab", "app.focus_next", "next pane", "go to the next pane", footer=False),
     Key("shift+tab", "app.focus_previous", "previous pane", "go to the previous pane", footer=False),
     Key("d", "detach", "detach", "back to the shell, which is told how to come back"),
+    Key(
+        "C",
+        "checkpoint",
+        "checkpoint now",
+        "save a checkpoint after this step, and go on; asks nothing, says when it is saved",
+        shown="C",
+        footer=False,
+    ),
     Key("K", "stop", "stop", "stop the run: after this step, or at once", shown="K"),
     Key("escape", "back", "home", "out of crosshair, alert or zoom, else home", shown="esc", footer=False),
 )

@@ -10,6 +10,7 @@ from textual import work
 from textual.screen import ModalScreen
 
 from engine.findings import FindingsError
+from rftui.launch import control
 from rftui.launch import stop as stopping
 from rftui.runs import delete, notes
 from rftui.runs.rundir import RunDir
@@ -211,7 +212,7 @@ class RunActions(AreaScreen):
 
 
 def _ask_to_stop(run: RunDir) -> str:
-    stopping.ask(run, "stop")
+    control.ask(run, "stop")
     return "stopping after its present step"
 
 

@@ -9,6 +9,8 @@ from conftest import screen_text, shows, until
 from fake_cluster import FakeCluster
 from fake_run import FakeRun
 
+from engine.control import requested
+from engine.events import Status
 from rftui.runs.rundir import RunDir
 from rftui.tui.app import RftuiApp
 from rftui.tui.reader import RunReader
@@ -305,3 +307,34 @@ async def test_o_goes_from_an_alert_to_what_was_logged_when_it_was_raised(tmp_pa
         await until(pilot, lambda: isinstance(app.screen, LogsScreen) and not app.screen.page.following)
         assert isinstance(app.screen, LogsScreen) and app.screen.page.row is not None
         assert app.screen.page.row.text.partition(" ")[2].startswith(("step 40 ", "step 41 "))
+
+
+async def test_capital_c_asks_for_a_checkpoint_and_tells_the_answer(growing: FakeRun) -> None:
+    app = open_run(growing.run, refresh_s=0.1)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "running")
+        await pilot.press("C")
+        await shows(pilot, "growing saves a checkpoint after its present step")
+        asked = requested(growing.run.path)
+        assert asked is not None and asked.action == "checkpoint"
+        growing.step()
+        growing._emit(0, Status, state="checkpointed", message="step 41 is saved", step=41, answers=asked.t)
+        await shows(pilot, "growing: step 41 is saved")
+        await pilot.press("C")
+        await until(pilot, lambda: requested(growing.run.path) != asked)
+        growing.end("finished")
+        await shows(pilot, "growing has ended first: finished")
+        again = requested(growing.run.path)
+        await pilot.press("C")
+        await shows(pilot, "growing has ended (finished): there is nothing that could be saved")
+        assert requested(growing.run.path) == again
+
+
+async def test_readonly_and_a_replay_ask_for_no_checkpoint(growing: FakeRun) -> None:
+    app = open_run(growing.run, readonly=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "running")
+        await pilot.press("C")
+        await pilot.pause(0.3)
+        assert screen(app).check_action("checkpoint", ()) is False
+    assert requested(growing.run.path) is None

@@ -1,0 +1,160 @@
+"""A checkpoint when it is asked for: real ranks save and go on, and the refusals."""
+
+import json
+import os
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.control import Control, requested
+from engine.events import CheckpointEvent, EventWriter, Metric, Status
+from engine.findings import FindingsError
+from rftui.launch import checkpoint, control
+from rftui.runs.info import RunInfo, RunStatus, started_after_boot
+from rftui.runs.rundir import RunDir, create
+from tests.engine.tiny import save_tiny_model
+from tests.engine.training import metrics_by_step, read_events, started, train, wait_for_step
+
+
+def running(folder: Path, name: str = "run", status: RunStatus = "running") -> RunDir:
+    """A run that this process stands by."""
+    run = create(folder, name)
+    pid = os.getpid()
+    run.write_info(
+        RunInfo(
+            name=name,
+            status=status,
+            created=time.time(),
+            started=time.time(),
+            supervisor_pid=pid,
+            supervisor_started=started_after_boot(pid),
+        )
+    )
+    return run
+
+
+@pytest.mark.dist
+def test_two_ranks_save_when_asked_go_on_and_resume_from_it(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    data = tmp_path / "prompts.jsonl"
+    lines = [json.dumps({"input": "x" * rng.randint(1, 9), "label": str(i)}) for i in range(40)]
+    data.write_text("\n".join(lines) + "\n")
+    reward = tmp_path / "even.py"
+    reward.write_text("def score(responses, labels):\n    return [len(r) % 7 / 7 for r in responses]\n")
+    flags = {
+        "pretrain": save_tiny_model(tmp_path / "model"),
+        "bf16": "false",
+        "prompt_data": data,
+        "reward_fn": f"{reward}:score",
+        "rollout_batch_size": 4,
+        "n_samples_per_prompt": 4,
+        "train_batch_size": 16,
+        "micro_train_batch_size": 4,
+        "micro_rollout_batch_size": 8,
+        "prompt_max_len": 16,
+        "max_len": 28,
+        "fsdp": "true",
+        "engine_type": "hf",
+        "num_episodes": 100_000,
+        "save_interval": 0,
+        "max_steps": 10_000,
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    run = running(tmp_path)
+    with started(run.path, *words, nproc=2) as process:
+        wait_for_step(run.path, 2, process)
+        answer = checkpoint.save(run, timeout=60)
+        asked = requested(run.path)
+        events = read_events(run.path)
+        (status,) = [e for e in events if isinstance(e, Status) and e.answers]
+        (saved,) = [e for e in events if isinstance(e, CheckpointEvent)]
+        assert asked is not None and asked.t == status.answers
+        assert (status.state, saved.state, saved.step) == ("checkpointed", "complete", status.step)
+        assert answer == f"step {saved.step} is saved, training goes on"
+        assert saved.step >= 2 and (Path(saved.path) / "manifest.json").is_file()
+        wait_for_step(run.path, saved.step + 3, process)
+        assert process.poll() is None
+        # The same request is not obeyed twice; another one is.
+        assert len([e for e in read_events(run.path) if isinstance(e, CheckpointEvent)]) == 1
+        checkpoint.save(run, timeout=60)
+        second = [e for e in read_events(run.path) if isinstance(e, CheckpointEvent)][-1]
+        assert second.step > saved.step
+    again = tmp_path / "again"
+    words += ["--load_checkpoint", "--ckpt_path", saved.path, "--max_steps", str(saved.step + 1)]
+    output = train(again, *words, nproc=2)
+    assert f"resumed from {saved.path} at step {saved.step}" in output
+    went_on, resumed = (metrics_by_step(path)[saved.step + 1] for path in (run.path, again))
+    assert went_on.pop("lr/actor") != resumed.pop("lr/actor")  # its schedule is shorter
+    assert resumed == went_on
+
+
+def test_a_run_that_has_ended_is_not_asked(tmp_path: Path) -> None:
+    run = running(tmp_path, status="finished")
+    with pytest.raises(FindingsError, match="has ended \\(finished\\)"):
+        checkpoint.ask(run)
+    assert requested(run.path) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "words"), [("stop", "saves a checkpoint then"), ("kill", "without another")]
+)
+def test_a_stop_or_kill_is_not_taken_back(tmp_path: Path, action: str, words: str) -> None:
+    run = running(tmp_path)
+    before = control.request(run, action)  # type: ignore[arg-type]
+    with pytest.raises(FindingsError, match=words):
+        checkpoint.ask(run)
+    assert requested(run.path) == before
+    assert control.kill_requested(run) == (action == "kill")
+
+
+def test_no_answer_in_time_and_an_answer_in_vain(tmp_path: Path) -> None:
+    run = running(tmp_path)
+    writer = EventWriter(run.events_dir / checkpoint.RANK_0, rank=0)
+    with pytest.raises(FindingsError, match=r"has not answered within 0\.3 s"):
+        checkpoint.save(run, timeout=0.3)
+    before = requested(run.path)
+
+    def answer() -> None:
+        while (asked := requested(run.path)) == before or asked is None:
+            time.sleep(0.01)
+        writer.emit(Metric, step=4, values={})
+        writer.emit(Status, state="running", message="step 4 could not be saved", answers=asked.t)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with pytest.raises(FindingsError, match="step 4 could not be saved"):
+        checkpoint.save(run, timeout=10)
+    thread.join()
+    writer.close()
+
+
+def test_a_run_that_ends_instead_is_told_of(tmp_path: Path) -> None:
+    for status, raises in (("finished", False), ("failed", True)):
+        run = running(tmp_path, status)
+
+        def end(run: RunDir = run, status: str = status) -> None:
+            while requested(run.path) is None:
+                time.sleep(0.01)
+            info = run.read_info()
+            info.status = status  # type: ignore[assignment]
+            run.write_info(info)
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        if raises:
+            with pytest.raises(FindingsError, match="ended first \\(failed\\)"):
+                checkpoint.save(run, timeout=10)
+        else:
+            assert "has finished meanwhile" in checkpoint.save(run, timeout=10)
+        thread.join()
+
+
+def test_a_request_that_is_being_written_is_none_yet(tmp_path: Path) -> None:
+    run = running(tmp_path)
+    run.control_path.write_text('{"action": "chec')
+    assert requested(run.path) is None
+    run.control_path.write_text('{"action": "checkpoint", "t": 2.5, "by": "someone"}')
+    assert requested(run.path) == Control("checkpoint", 2.5)
