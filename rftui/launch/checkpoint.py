@@ -19,7 +19,7 @@ def ask(run: RunDir) -> Control:
     """Write the request. Raises `run.ended`, or `run.stopping` rather than take back a stop or kill."""
     status = present_status(run)
     if status not in ACTIVE:
-        cause = f"{run.name} has ended ({status}): there is nothing that could be saved."
+        cause = f"{run.name} has ended ({status}): nothing more can be saved."
         raise FindingsError([Finding("run.ended", "error", cause)], EXIT_RUN_FAILED)
     before = requested(run.path)
     if before is not None and before.action != "checkpoint":
