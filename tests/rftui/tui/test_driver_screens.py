@@ -1,4 +1,4 @@
-"""Home and live over the real bindings of NVML: GPUs of a driver made for the test, one of them lost."""
+"""Home, live and doctor over the real bindings of NVML: GPUs of a driver made for the test, one lost."""
 
 from pathlib import Path
 
@@ -57,6 +57,31 @@ async def main():
         assert app.is_running
 asyncio.run(main())
 """
+DOCTOR = """
+from rftui.tui.screens.doctor import DoctorScreen
+
+async def ended(app, pilot):
+    while app.screen.board.running or not app.screen.board.results:
+        await asyncio.sleep(0.05)
+    await pilot.pause(0.2)
+
+async def main():
+    app = RftuiApp(folder)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.press("7")
+        await shown(app, "rft ▸ doctor", "✔ fine")
+        await ended(app, pilot)
+        assert "does not answer" not in screen_text(app), screen_text(app)
+        (folder.parent / "lost").touch()
+        await pilot.press("R")
+        await shown(app, "GPU 5 does not answer (GPU is lost)")
+        await ended(app, pilot)
+        await pilot.press("slash", *"lost", "enter")
+        await shown(app, "▲ warning", "hardware.gpu-lost", "Xid 79 is a GPU that fell")
+        await pilot.press("y")
+        assert app.clipboard == "dmesg | grep -i xid", app.clipboard
+asyncio.run(main())
+"""
 
 
 def _run(script: str, environ: dict[str, str], folder: Path, *arguments: str) -> None:
@@ -78,3 +103,8 @@ def test_live_shows_all_gpus_and_which_one_is_lost(tmp_path: Path, gpus: int) ->
     runs = tmp_path / "runs"
     runs.mkdir()
     _run(LIVE, with_driver(tmp_path, gpus, lost=5, when=runs / "lost"), runs, str(gpus), "lost")
+
+
+def test_the_doctor_shows_a_gpu_that_is_lost_meanwhile(tmp_path: Path) -> None:
+    environ = with_driver(tmp_path, 8, lost=5, when=tmp_path / "lost")
+    _run(DOCTOR, environ, tmp_path / "runs")
