@@ -73,6 +73,12 @@ class Stretch:
         end = at + (hi - at) * width / (hi - lo)
         return replace(self, width=width, end=end)._kept_inside(bounds)
 
+    @staticmethod
+    def around(step: int, last: int, beside: int) -> "Stretch":
+        """That many steps before and after one, as far as the run of `last` steps has them."""
+        width = 2 * beside
+        return Stretch(width=width, end=max(width, min(step + beside, last))) if last > width else Stretch()
+
     def panned(self, share: float, bounds: Span, growing: bool) -> "Stretch":
         """Moved by this share of its width; what reaches the newest point follows it again."""
         if self.width is None:

@@ -63,9 +63,10 @@ def tables_markdown(comparison: Comparison, runs: Sequence[RunDir], picture: str
     lines = ["# " + " against ".join(_cell(run.name) for run in comparison.runs), ""]
     if picture:
         lines += [f"![{comparison.asked.metric}]({picture})", ""]
-    lines += ["## Settings that differ", "", *_markdown(["setting", *heads])]
-    lines += _rows((each.key, each.values) for each in comparison.differences)
-    lines += ["", "## Numbers at the end", "", *_markdown(["metric", *heads])]
+    if len(runs) > 1:
+        lines += ["## Settings that differ", "", *_markdown(["setting", *heads])]
+        lines += [*_rows((each.key, each.values) for each in comparison.differences), ""]
+    lines += ["## Numbers at the end", "", *_markdown(["metric", *heads])]
     lines += _rows((each.metric, [text for text, _ in numbers_row(each)]) for each in comparison.deltas)
     lines += ["", "## Folders", "", *(f"- {_cell(run.name)}: `{run.path}`" for run in runs)]
     return "\n".join(lines) + "\n"

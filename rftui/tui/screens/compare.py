@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from textual import work
@@ -26,8 +26,8 @@ from rftui.tui.look import next_smoothing
 from rftui.tui.runs_table import overlay
 from rftui.tui.runs_table.comparison import Asked, Comparer, Comparison
 from rftui.tui.runs_table.side_by_side import legend, numbers_table, settings_table
-from rftui.tui.screens.ask import AskScreen
 from rftui.tui.screens.compare_keys import COMPARE_KEYS
+from rftui.tui.screens.export_actions import ExportActions
 from rftui.tui.screens.reading import ReadingScreen
 from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.footer import Footer
@@ -46,7 +46,7 @@ class Table(TextPane):
     ALLOW_MAXIMIZE = True
 
 
-class CompareScreen(ReadingScreen):
+class CompareScreen(ReadingScreen, ExportActions):
     """A thread reads the runs and posts what it found; handlers only paint."""
 
     class Seen(Message):
@@ -196,35 +196,16 @@ class CompareScreen(ReadingScreen):
             self.maximize(pane or self.query_one(Chart), container=False)
         self.call_after_refresh(self._paint)
 
-    @work(group="export", exclusive=True, exit_on_error=False)
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
         """Ask where to, and write."""
+        names = "-".join(run.name for run in self._comparer.runs)[:80]
+        self.export("the comparison", f"compare-{names}", self._write)
+
+    def _write(self, paths: Sequence[Path]) -> None:
         from rftui.tui.runs_table import exporting
 
-        hint = (
-            "ending .csv: all points, .svg: this chart, .md: the tables; without one: all three. esc cancels"
-        )
-        names = "-".join(run.name for run in self._comparer.runs)[:80]
-        line = await self.app.push_screen_wait(
-            AskScreen(
-                "Write the comparison to", hint, f"compare-{names}", lambda line: "" if line else "a file?"
-            )
-        )
-        if line is None:
-            return
-        paths = exporting.targets(line)
-
-        def write() -> None:
-            with self._lock:
-                exporting.write(paths, self._comparer, self.asked, self.smoothing)
-
-        try:
-            await asyncio.to_thread(write)
-        except OSError as error:
-            said = f"not written: {error.strerror or error}: {error.filename}"
-            self.notify(said, severity="error", markup=False)
-        else:
-            self.notify("written: " + ", ".join(map(str, paths)), markup=False)
+        with self._lock:
+            exporting.write(paths, self._comparer, self.asked, self.smoothing)
 
     def action_back(self) -> None:
         """Out of the zoom, else to the table."""

@@ -28,6 +28,7 @@ from rftui.tui.screens.area import HEIGHTS
 from rftui.tui.screens.live_alerts import AlertActions
 from rftui.tui.screens.live_baseline import BaselineActions
 from rftui.tui.screens.live_charts import ChartActions
+from rftui.tui.screens.live_export import LiveExport
 from rftui.tui.screens.live_keys import LIVE_KEYS, LOG_KEYS, PANE_KEYS
 from rftui.tui.screens.live_stop import StopActions
 from rftui.tui.screens.reading import ReadingScreen
@@ -48,7 +49,7 @@ ROWS = [(0, "-tiny"), (20, "-short"), *HEIGHTS[1:]]
 LAYOUTS = ("charts", "gpus", "text")
 
 
-class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, ReadingScreen):
+class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, LiveExport, ReadingScreen):
     """Reads the run in a thread, which posts one message per look; handlers only paint."""
 
     class Behind(Message):
@@ -68,6 +69,7 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, Readi
             self.asked = asked
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["chart.tcss", "live.tcss"]
+    CHANGING = ("export",)
     KEYS: ClassVar[tuple[Key, ...]] = (*LIVE_KEYS, *LOG_KEYS, *PANE_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(LIVE_KEYS)
     VERTICAL_BREAKPOINTS = ROWS
@@ -216,7 +218,7 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, Readi
             return self.is_mounted and self.charts.pages > 1 and self.maximized is None
         if action == "alert":
             return self.snapshot is not None and bool(self.snapshot.notices)
-        return True
+        return super().check_action(action, parameters)
 
     @property
     def _readonly(self) -> bool:
@@ -266,12 +268,11 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, Readi
 
     async def action_back(self) -> None:
         """Out of the crosshair, the zoom or the alert, else home."""
-        if self.look.cursor is not None:
+        if self.alert_at is not None and self.maximized is None:
+            self.close_alert()
+        elif self.look.cursor is not None and self.alert_at is None:
             self.point(None)
         elif self.maximized is not None:
             self.action_zoom()
-        elif self.alert_at is not None:
-            self.alert_at = None
-            self.show_alert()
         else:
             await self.app.run_action("area('home')")

@@ -1,20 +1,34 @@
 """Going through the alerts of a run, each in full with its evidence and fixes."""
 
+from dataclasses import replace
+
 from engine.findings import render
 from rftui.tui import panels
+from rftui.tui.axis import Stretch
+from rftui.tui.look import Look
 from rftui.tui.notices import LogPlace
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.snapshot import Snapshot
 from rftui.tui.widgets.log_tail import LogTail
 from rftui.tui.widgets.panel import Panel
 
+BESIDE = 5
+"""Steps shown before and after the one of an alert."""
+
 
 class AlertActions(AreaScreen):
-    """Shows one alert in the place of the panes below the charts."""
+    """Shows one alert in the place of the panes below the charts, which show the steps around it."""
 
     snapshot: Snapshot | None
+    look: Look
     alert_at: int | None = None
     """Number of the alert that is shown."""
+    _look_before: Look | None = None
+    """How the charts were looked at before the alert was opened."""
+
+    def ask(self) -> None:
+        """Have the charts' data taken now, and painted even if painting is paused."""
+        raise NotImplementedError
 
     def action_alert(self, further: int) -> None:
         """The next alert, or the first; past the last one comes the first again."""
@@ -27,6 +41,25 @@ class AlertActions(AreaScreen):
         else:
             self.alert_at = (self.alert_at + further) % len(notices)
         self.show_alert()
+        self._look_around(notices[self.alert_at].step)
+
+    def close_alert(self) -> None:
+        """Put it away; the charts are as they were."""
+        self.alert_at = None
+        self.show_alert()
+        self._look_around(-1)
+
+    def _look_around(self, step: int) -> None:
+        """Charts of the steps around that one, with the crosshair on it; as before where there is none."""
+        before = self._look_before or self.look
+        if step >= 0 and self.snapshot is not None:
+            self._look_before = before
+            stretch = Stretch.around(step, self.snapshot.step, BESIDE)
+            self.look = replace(self.look, stretch=stretch, cursor=float(step))
+        else:
+            self._look_before = None
+            self.look = replace(self.look, stretch=before.stretch, cursor=before.cursor)
+        self.ask()
 
     def show_alert(self) -> None:
         """Paint the alert of that number, or put the panel away."""

@@ -94,9 +94,9 @@ class FakeRun:
         with (self.run.logs_dir / f"rank-{rank:05d}.log").open("a") as file:
             file.write(f"{stamp} {line}\n")
 
-    def alert(self, cause: str) -> None:
+    def alert(self, cause: str, id: str = "policy.kl-high") -> None:
         """Raise a warning."""
-        finding = Finding(id="policy.kl-high", severity="warning", cause=cause, fixes=(Fix("lower lr"),))
+        finding = Finding(id=id, severity="warning", cause=cause, fixes=(Fix("lower lr"),))
         self._emit(0, Alert, state="raised", finding=finding, step=self.done)
 
     def end(self, status: str, cause: str = "", ranks: dict[str, str] | None = None) -> None:

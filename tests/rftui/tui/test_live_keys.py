@@ -1,6 +1,7 @@
 """The keys of the live screen: zoom and pan, crosshair, axes, alerts, layouts, panes, leaving."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -338,3 +339,69 @@ async def test_readonly_and_a_replay_ask_for_no_checkpoint(growing: FakeRun) -> 
         await pilot.pause(0.3)
         assert screen(app).check_action("checkpoint", ()) is False
     assert requested(growing.run.path) is None
+
+
+async def test_an_alert_shows_the_steps_around_it_and_gives_them_back(cluster: FakeCluster) -> None:
+    for _ in range(20):
+        cluster.step()
+    cluster.alert("it is high again", id="policy.entropy-low")
+    app = open_run(cluster.run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "step 60/200")
+        await pilot.press("x", "plus")
+        await until(pilot, lambda: first_chart(app).plot.axis == "wall")
+        before = screen(app).look
+        await pilot.press("n")
+        await until(pilot, lambda: first_chart(app).plot.axis == "step")
+        seen = set()
+        for _ in screen(app).snapshot.notices:  # type: ignore[union-attr]
+            step = int(re.search(r"· step (\d+)", screen_text(app))[1])  # type: ignore[index]
+            end = min(60, step + 5)
+            await until(pilot, lambda end=end: first_chart(app).plot.x == (end - 10, end))  # type: ignore[misc]
+            assert first_chart(app).plot.cursor == step
+            seen.add(step)
+            await pilot.press("n")
+            await pilot.pause(0.1)
+        assert seen == {40, 60}
+        await pilot.press("escape")
+        await until(pilot, lambda: first_chart(app).plot.axis == "wall")
+        assert screen(app).look == before
+        assert screen(app).alert_at is None
+
+
+async def written(pilot: Pilot[None], path: Path) -> None:
+    await pilot.press("e")
+    await shows(pilot, "Write points, chart and numbers to")
+    pilot.app.screen.query_one(Input).value = str(path)
+    await pilot.press("enter")
+    await until(pilot, lambda: path.with_name(f"{path.name}.md").exists())
+
+
+async def test_e_writes_points_chart_and_numbers(finished: RunDir, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(finished.path, runs / "watched")
+    shutil.copytree(finished.path, runs / "earlier")
+    app = open_run(RunDir(runs / "watched"))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "step 300/300")
+        await written(pilot, tmp_path / "out" / "alone")
+        await pilot.press("b")
+        await shows(pilot, "Which run behind the charts?")
+        await pilot.press("enter")
+        await shows(pilot, "· b earlier")
+        await written(pilot, tmp_path / "out" / "both")
+    lines = (tmp_path / "out" / "alone.csv").read_text().splitlines()
+    assert sum(line.startswith("watched,reward/mean,") for line in lines) == 300
+    assert not any(line.startswith("earlier,") for line in lines)
+    assert "Settings that differ" not in (tmp_path / "out" / "alone.md").read_text()
+    assert "| metric | a: watched | b: earlier |" in (tmp_path / "out" / "both.md").read_text()
+    assert "b earlier" in (tmp_path / "out" / "both.svg").read_text()
+
+
+async def test_readonly_writes_nothing(finished: RunDir) -> None:
+    app = open_run(finished, readonly=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "step 300/300")
+        await pilot.press("e")
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, LiveScreen)
