@@ -39,7 +39,9 @@ def masks(buckets: Sequence[Bucket], cells: int, low: float, high: float, dots: 
             before = None
             continue
         at = bucket.column
-        bottom, top, last = (dot(value, low, high, dots) for value in (bucket.min, bucket.max, bucket.last))
+        bottom = top = last = dot(bucket.last, low, high, dots)
+        if bucket.min != bucket.max:
+            bottom, top = dot(bucket.min, low, high, dots), dot(bucket.max, low, high, dots)
         drawn[at] |= _bar(bottom, top)
         if before:
             start, level = before
@@ -55,7 +57,11 @@ def _bar(bottom: int, top: int) -> int:
 
 def _join(masks: list[int], start: int, level: int, end: int, target: int) -> None:
     """Draw a straight line between two dots; every column covers half the way to its neighbours."""
-    if level == target and end == start + 1:
+    if end == start + 1:  # nearly always
+        middle = round((level + target) / 2)
+        if level != target:
+            masks[start] |= _bar(min(level, middle), max(level, middle))
+            masks[end] |= _bar(min(middle, target), max(middle, target))
         return
     slope = (target - level) / (end - start)
     for column in range(start, end + 1):

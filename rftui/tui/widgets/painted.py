@@ -1,8 +1,5 @@
-"""A widget that keeps the strips it shows, and sends to the terminal only the cells that differ."""
+"""A widget that keeps the strips it shows, and renders only the rows that are others than before."""
 
-from collections.abc import Sequence
-
-from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region, Size
@@ -15,42 +12,56 @@ class Painted(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._painted: list[Strip] = []
+        """What `paint` said last."""
         self._strips: list[Strip] = []
+        """The same in the widget's size."""
         self._painted_size = Size(0, 0)
+        self._ground: Style | None = None
 
     def paint(self, width: int, height: int) -> list[Strip]:
         """The whole picture at this size."""
         raise NotImplementedError
 
     def repaint(self) -> None:
-        """Paint, and refresh the cells that are others than before."""
-        if not self._strips or self._painted_size != self.size:
+        """Paint, and refresh the rows that are others than before."""
+        size = self.size
+        if not self._strips or self._painted_size != size:
             self._strips = []
             self.refresh()
-            return
-        width, height = self.size
-        before, self._strips = self._strips, self._fitted(self.paint(width, height))
-        regions = changes(before, self._strips)
-        if regions:
-            self.refresh(*regions)
+        elif changed := self._take(self.paint(*size), size):
+            self.refresh(*(Region(0, y, size.width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         """A row of the picture."""
         if not self._strips or self._painted_size != self.size:
-            self._painted_size = self.size
-            self._strips = self._fitted(self.paint(*self.size))
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+            self._painted_size, self._painted, self._strips = self.size, [], []
+            self._take(self.paint(*self.size), self.size)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self._air)
 
     def notify_style_update(self) -> None:
         """Theme, focus or class changed: all styles may be others."""
         super().notify_style_update()
-        self._strips = []
+        self._strips, self._ground = [], None
 
-    def _fitted(self, strips: list[Strip]) -> list[Strip]:
-        """Exactly as many rows as there are, each as wide as the widget."""
-        width, height = self.size
-        strips = [compact(strip.adjust_cell_length(width, self.rich_style)) for strip in strips[:height]]
-        return strips + [Strip.blank(width, self.rich_style)] * (height - len(strips))
+    def _take(self, painted: list[Strip], size: Size) -> list[int]:
+        """Show this, exactly as many rows as there are, each as wide as the widget; which rows changed."""
+        width, height = size
+        painted = painted[:height] + [Strip([])] * (height - len(painted))
+        before, self._painted = self._painted, painted
+        changed = [y for y, strip in enumerate(painted) if y >= len(before) or strip != before[y]]
+        self._strips += [Strip([])] * (height - len(self._strips))
+        for y in changed:
+            fits = painted[y].cell_length == width
+            self._strips[y] = compact(painted[y] if fits else painted[y].adjust_cell_length(width, self._air))
+        return changed
+
+    @property
+    def _air(self) -> Style:
+        """How the rest of a row is painted."""
+        if self._ground is None:
+            self._ground = self.rich_style
+        return self._ground
 
 
 def compact(strip: Strip) -> Strip:
@@ -71,31 +82,3 @@ def _plain_on(style: Style | None) -> object:
     if style is None:
         return None
     return object() if style.underline or style.reverse or style.strike else style.bgcolor
-
-
-def changes(before: Sequence[Strip], after: Sequence[Strip]) -> list[Region]:
-    """Per row the cells from the first to the last that differ."""
-    regions = []
-    for y, (old, new) in enumerate(zip(before, after, strict=False)):
-        if old == new:
-            continue
-        cells = list(zip(_cells(old), _cells(new), strict=False))
-        first = next((x for x, (one, two) in enumerate(cells) if one != two), None)
-        if first is None:
-            continue
-        last = next(x for x in range(len(cells) - 1, -1, -1) if cells[x][0] != cells[x][1])
-        regions.append(Region(first, y, last - first + 1, 1))
-    return regions
-
-
-def _cells(segments: Sequence[Segment] | Strip) -> list[tuple[str, Style | None]]:
-    """Character and style of each cell; the second cell of a wide character is empty."""
-    cells: list[tuple[str, Style | None]] = []
-    for text, style, _ in segments:
-        if text.isascii():
-            cells += [(char, style) for char in text]
-            continue
-        for char in text:
-            cells.append((char, style))
-            cells += [("", style)] * (cell_len(char) - 1)
-    return cells

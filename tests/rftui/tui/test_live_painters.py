@@ -9,7 +9,6 @@ from fake_cluster import FakeCluster
 from fake_run import FakeRun
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Region
 from textual.strip import Strip
 
 from engine.events import Heartbeat, Status
@@ -22,7 +21,7 @@ from rftui.tui.gpu_matrix import gpu_panel, gpu_title
 from rftui.tui.plot import Plot
 from rftui.tui.rank_table import rank_panel
 from rftui.tui.snapshot import IDLE, Snapshot, StepTime, take
-from rftui.tui.widgets.painted import changes, compact
+from rftui.tui.widgets.painted import compact
 
 GIB = 1 << 30
 
@@ -331,17 +330,6 @@ def test_idle_time_is_what_the_phases_leave_of_a_step(tmp_path: Path) -> None:
 
 def strip(*pieces: tuple[str, str]) -> Strip:
     return Strip([Segment(text, Style.parse(style)) for text, style in pieces])
-
-
-def test_only_the_cells_that_differ_are_sent() -> None:
-    before = [strip(("step 41", "red"), ("   x", "blue")), strip(("same", "red")), strip(("漢字 a", "red"))]
-    after = [
-        strip(("step 42", "red"), ("   x", "blue")),
-        strip(("sa", "red"), ("me", "red")),
-        strip(("漢字 b", "red")),
-    ]
-    assert changes(before, after) == [Region(6, 0, 1, 1), Region(5, 2, 1, 1)]
-    assert changes(before, before) == []
 
 
 def test_a_space_needs_no_colour_of_its_own() -> None:
