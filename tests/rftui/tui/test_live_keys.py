@@ -9,6 +9,8 @@ import pytest
 from conftest import screen_text, shows, until
 from fake_cluster import FakeCluster
 from fake_run import FakeRun
+from textual.pilot import Pilot
+from textual.widgets import Input
 
 from engine.control import requested
 from engine.events import Status
