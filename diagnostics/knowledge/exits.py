@@ -21,7 +21,7 @@ _LIMIT = re.compile(r"DUE TO TIME LIMIT")
 KILLED, BUS = "host-oom-killed", "shm-too-small"
 CRASH, TIME_LIMIT = "native-crash", "time-limit"
 _ROOTS = {-9: (KILLED, 20), -7: (BUS, 20)}
-_UNKNOWN = {-11: CRASH, -4: CRASH, 124: TIME_LIMIT}
+_UNKNOWN = {-11: CRASH, -8: CRASH, -4: CRASH, 124: TIME_LIMIT}
 
 
 def code_of(text: str) -> int | None:

@@ -1,7 +1,8 @@
 """A line of a log, parted into who wrote it, when, at which level, and what it says.
 
-Prefixes of torchrun (`[rank3]:`, `[default3]:`, `[3]:`), Ray and vLLM (`(WorkerDict pid=12, ip=10.0.0.1)`),
-SGLang (`[2025-03-12 09:14:20 TP0]`), glog (`[E314 15:01:45.17 file.cpp:607]`), Python's, NCCL's, syslog's.
+Prefixes of torchrun (`[rank3]:`, `[default3]:`, `[3]:`), mpirun (`[1,3]<stderr>:`), Ray and vLLM
+(`(WorkerDict pid=12, ip=10.0.0.1)`), SGLang (`[2025-03-12 09:14:20 TP0]`), glog
+(`[E314 15:01:45.17 file.cpp:607]`), Python's, NCCL's, syslog's.
 """
 
 import calendar
@@ -17,6 +18,7 @@ _PREFIXES = tuple(
     for pattern in (
         r"\[(?:rank|default|Rank )?(?P<rank>\d+)\]: ?",
         r"(?P<rank>\d{1,4}): (?=\S|  )",
+        r"\[\d+,(?P<rank>\d+)\]<std(?:out|err)>: ?",
         r"(?P<who>(?:\d{1,3}\.){3}\d{1,3}|(?:node|worker|host|gpu)[\w.-]*): ",
         r"(?:stdout|stderr) [FP] ",
         r"\[(?P<who>pod/[^\]\s]+)\] ?",

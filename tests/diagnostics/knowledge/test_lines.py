@@ -7,6 +7,7 @@ CASES = [
     ("trainer-1  | ValueError: x", "trainer-1", -1, "", "ValueError: x"),
     ("loss_1 0.3 | kl 0.1", "", -1, "", "loss_1 0.3 | kl 0.1"),
     ("[rank3]: ValueError: x", "rank 3", 3, "", "ValueError: x"),
+    ("[1,3]<stderr>:ValueError: x", "rank 3", 3, "", "ValueError: x"),
     ("[default7]:loss 1", "rank 7", 7, "", "loss 1"),
     ("[2]: Traceback (most recent call last):", "rank 2", 2, "", "Traceback (most recent call last):"),
     (
