@@ -12,7 +12,7 @@ from rftui.tui.logs.query import TooSlowError
 
 Command = Callable[[LogBook], object]
 
-SLICE_S = 0.01
+SLICE_S = 0.03
 START_S = 0.15
 """After the first page, so that it is painted before anything is counted."""
 BREATH_S = 0.002

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
@@ -26,6 +26,7 @@ from rftui.tui.screens.log_line import LogLineScreen
 from rftui.tui.screens.logs_keys import LOGS_KEYS
 from rftui.tui.screens.logs_reading import LogsReading
 from rftui.tui.widgets.chips import Chips
+from rftui.tui.widgets.key_footer import KeyFooter
 from rftui.tui.widgets.log_view import LogView
 from rftui.tui.widgets.question import Question
 
@@ -58,7 +59,7 @@ class LogsScreen(LogsReading):
         yield LogView(id="lines")
         yield Static(id="state")
         yield Question(id="asking")
-        yield Footer(show_command_palette=False)
+        yield KeyFooter()
 
     # --- painting --------------------------------------------------------------------------------------
 
