@@ -26,7 +26,7 @@ from rftui.tui.screens.log_line import LogLineScreen
 from rftui.tui.screens.logs_keys import LOGS_KEYS
 from rftui.tui.screens.logs_reading import LogsReading
 from rftui.tui.widgets.chips import Chips
-from rftui.tui.widgets.key_footer import KeyFooter
+from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.log_view import LogView
 from rftui.tui.widgets.question import Question
 
@@ -59,7 +59,7 @@ class LogsScreen(LogsReading):
         yield LogView(id="lines")
         yield Static(id="state")
         yield Question(id="asking")
-        yield KeyFooter()
+        yield Footer()
 
     # --- painting --------------------------------------------------------------------------------------
 
