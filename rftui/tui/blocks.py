@@ -46,3 +46,11 @@ def flowed(entries: Sequence[Content], width: int, gap: str = "  ") -> list[Cont
 def cut(text: str, room: int) -> str:
     """`text` in at most `room` characters, with `…` where something is missing."""
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
+
+
+def cut_middle(text: str, room: int) -> str:
+    """The same with the end kept, which is what tells names of runs apart."""
+    if len(text) <= room or room < 3:
+        return cut(text, room)
+    end = room // 2
+    return f"{text[: room - 1 - end]}…{text[-end:]}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from textual.content import Content
 
+from rftui.tui.blocks import cut_middle
 from rftui.tui.home import spark
 from rftui.tui.panels import STATUS_GLYPHS
 from rftui.tui.runs_table.reading import POINTS
@@ -38,6 +39,10 @@ def _status(entry: Entry, width: int) -> Cell:
     return f"{glyph} {entry.row.status}", colour
 
 
+def _name(entry: Entry, width: int) -> Cell:
+    return cut_middle(clean_line(entry.row.name), width), "bold"
+
+
 def _step(entry: Entry, width: int) -> Cell:
     summary = entry.row.summary
     return f"{summary.step}/{summary.total_steps}" if summary.total_steps else str(summary.step or "—")
@@ -58,7 +63,7 @@ def _took(entry: Entry, width: int) -> Cell:
 
 _COLUMNS: tuple[Column[Entry], ...] = (
     Column("", 1, lambda entry, width: ("◆", "bold $accent") if entry.marked else " "),
-    Column("name", 16, lambda entry, width: (clean_line(entry.row.name), "bold"), flexible=True),
+    Column("name", 16, _name, flexible=True),
     Column("status", 12, _status),
     Column("step", 9, _step, rank=1, right=True),
     Column("reward", 7, _number(lambda row: row.reward), rank=2, right=True),
@@ -69,9 +74,9 @@ _COLUMNS: tuple[Column[Entry], ...] = (
     Column("tok/s", 6, _number(lambda row: row.digest.tokens_per_s), rank=8, right=True),
     Column("lr", 7, _number(lambda row: row.digest.lr), rank=9, right=True),
     Column("tags", 14, lambda entry, width: (_tags(entry.row), "$accent"), rank=6),
-    Column("preset", 12, lambda entry, width: clean_line(entry.row.summary.preset), rank=10),
+    Column("preset", 12, lambda entry, width: clean_line(entry.row.summary.preset), rank=12),
     Column("model", 16, lambda entry, width: clean_line(_short(entry.row.model, width)), rank=11),
-    Column("note", 18, lambda entry, width: (clean_line(_remark(entry.row)), "$quiet"), rank=12),
+    Column("note", 14, lambda entry, width: (clean_line(_remark(entry.row)), "$quiet"), rank=10),
 )
 
 _SORTS: dict[str, Callable[[Row, float], float | str | None]] = {
@@ -115,7 +120,7 @@ def shown(width: int, order: Order) -> list[Column[Entry]]:
     columns = []
     for column in _COLUMNS:
         if column.head == "name":
-            column = replace(column, flexible=not wide, width=26 if wide else column.width)
+            column = replace(column, flexible=not wide, width=24 if wide else column.width)
         if column.head == "note":
             column = replace(column, flexible=wide)
         if column.head == order.column:

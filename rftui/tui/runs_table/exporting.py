@@ -22,10 +22,10 @@ _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 960, 420, 64, 40, 40
 _COLUMNS = 600
 
 
-def targets(line: str) -> list[Path]:
+def targets(line: str, kinds: Sequence[str] = KINDS) -> list[Path]:
     """The files that a line names: one, or one of each kind where it has no ending of these."""
     path = Path(line).expanduser()
-    return [path] if path.suffix in KINDS else [path.with_name(path.name + kind) for kind in KINDS]
+    return [path] if path.suffix in kinds else [path.with_name(path.name + kind) for kind in kinds]
 
 
 def write(paths: Sequence[Path], comparer: Comparer, asked: Asked, smoothing: float) -> None:

@@ -91,7 +91,7 @@ def _table(
         head.append(Content.styled(f"{cut(name, cell):>{cell}}", f"bold ${hue(place)}"))
     lines = [Content(" ").join(head)]
     for key, cells in rows:
-        parts = [Content.styled(f"{cut_front(key, key_room):<{key_room}}", "$quiet")]
+        parts = [Content.styled(f"{_key(key, key_room):<{key_room}}", "$quiet")]
         for (text, style), cell in zip(cells, widths, strict=True):
             parts.append(Content.styled(f"{cut(clean_line(text), cell):>{cell}}", style))
         lines.append(Content(" ").join(parts))
@@ -110,6 +110,7 @@ def _shared(needed: Sequence[int], wished: Sequence[int], room: int) -> list[int
     return widths
 
 
-def cut_front(text: str, room: int) -> str:
-    """The end of a text that is too long, which tells more than its beginning."""
-    return text if len(text) <= room else "…" + text[-room + 1 :]
+def _key(key: str, room: int) -> str:
+    """A parameter's own name where that of its section has no room, too, or else the end of it."""
+    name = key if len(key) <= room else key.rpartition(".")[2]
+    return name if len(name) <= room else "…" + name[-room + 1 :]

@@ -1,7 +1,7 @@
 """Writing what a screen shows into files: asks where to, writes in a thread, says what was written."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,22 +10,31 @@ from textual import work
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.ask import AskScreen
 
-HINT = "ending .csv: all points, .svg: this chart, .md: the tables; without one: all three. esc cancels"
+CURVES = {".csv": "all points", ".svg": "this chart", ".md": "the tables"}
+"""What files of each kind hold."""
 
 
 class ExportActions(AreaScreen):
     """Has files of one or more runs written."""
 
-    @work(group="export", exclusive=True, exit_on_error=False)
-    async def export(self, what: str, name: str, write: Callable[[Sequence[Path]], None]) -> None:
+    @work(group="write", exclusive=True, exit_on_error=False)
+    async def export(
+        self,
+        what: str,
+        name: str,
+        write: Callable[[Sequence[Path]], None],
+        kinds: Mapping[str, str] = CURVES,
+    ) -> None:
         """Ask where to, with `name` offered, and let `write` make these files."""
         from rftui.tui.runs_table import exporting
 
-        ask = AskScreen(f"Write {what} to", HINT, name, lambda line: "" if line else "a file?")
+        known = ", ".join(f"{kind}: {holds}" for kind, holds in kinds.items())
+        hint = f"ending {known}; without one: all of these. esc cancels"
+        ask = AskScreen(f"Write {what} to", hint, name, lambda line: "" if line else "a file?")
         line = await self.app.push_screen_wait(ask)
         if line is None:
             return
-        paths = exporting.targets(line)
+        paths = exporting.targets(line, tuple(kinds))
         try:
             await asyncio.to_thread(partial(write, paths))
         except OSError as error:

@@ -14,13 +14,14 @@ from textual.worker import get_current_worker
 from rftui.runs.rundir import RunDir
 from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
-from rftui.tui.runs_table import columns
+from rftui.tui.runs_table import columns, written
 from rftui.tui.runs_table.about import about
 from rftui.tui.runs_table.columns import Order
 from rftui.tui.runs_table.grid import GRID_KEYS, RunsGrid
 from rftui.tui.runs_table.query import EXAMPLE, QueryError, parse
 from rftui.tui.runs_table.reading import RunsReader
 from rftui.tui.runs_table.row import Row
+from rftui.tui.screens.export_actions import ExportActions
 from rftui.tui.screens.runs_actions import RunActions
 from rftui.tui.screens.runs_keys import RUNS_KEYS
 from rftui.tui.widgets.footer import Footer
@@ -29,7 +30,7 @@ REFRESH_S = 2.0
 MOST_MARKED = 8
 
 
-class RunsScreen(RunActions):
+class RunsScreen(RunActions, ExportActions):
     """Follows the folder, which a thread reads; handlers only sort, filter and paint."""
 
     class Listed(Message):
@@ -41,7 +42,7 @@ class RunsScreen(RunActions):
 
     CSS_PATH = "runs.tcss"
     AUTO_FOCUS = "#runs"
-    CHANGING = ("note", "tags", "stop", "resume", "export", "delete")
+    CHANGING = ("note", "tags", "stop", "resume", "export", "write", "delete")
     KEYS: ClassVar[tuple[Key, ...]] = (*RUNS_KEYS, *GRID_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(RUNS_KEYS)
 
@@ -200,7 +201,7 @@ class RunsScreen(RunActions):
         if not super().check_action(action, parameters):
             return False
         row = self.chosen if self.is_mounted else None
-        if action in ("open", "mark", "note", "tags"):
+        if action in ("open", "mark", "note", "tags", "write"):
             return row is not None
         if action == "compare":
             return bool(self.marked)
@@ -269,6 +270,12 @@ class RunsScreen(RunActions):
     def _sort_by(self, column: str) -> None:
         self.order = columns.by(column, self.order)
         self._paint()
+
+    def action_write(self) -> None:
+        """The runs that are shown, as files."""
+        rows, now = [entry.row for entry in self.grid.entries], time.time()
+        kinds = dict.fromkeys(written.KINDS, "the table")
+        self.export(f"these {len(rows)} runs", "runs", lambda paths: written.write(paths, rows, now), kinds)
 
     def action_refresh(self) -> None:
         """Read the folder again."""

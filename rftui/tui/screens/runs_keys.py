@@ -23,6 +23,7 @@ RUNS_KEYS = (
     ),
     Key("K", "stop", "stop", "stop the run: after this step, or at once", shown="K"),
     Key("R", "resume", "resume", "continue a run that has ended; says first what that will do", shown="R"),
+    Key("e", "write", "write", "the table as it is filtered and sorted, as .csv or .md", footer=False),
     Key("X", "export", "export", "write a checkpoint as a Hugging Face folder", shown="X", footer=False),
     Key("D", "delete", "delete", "delete the run's folder, after its name was typed", shown="D"),
     Key("r", "refresh", "refresh", "read the folder of runs again now", footer=False),

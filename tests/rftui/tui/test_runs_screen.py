@@ -510,3 +510,21 @@ def test_a_folder_that_cannot_be_is_no_target_of_an_export(target: str) -> None:
     from rftui.tui.screens.runs_actions import _used
 
     assert _used(target)
+
+
+async def test_e_writes_the_rows_that_are_shown(folder: Path, tmp_path: Path) -> None:
+    app = RftuiApp(folder)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await pilot.press("6")
+        await shows(pilot, "3 runs")
+        await pilot.press("slash", *"status:finished", "enter", "o")
+        await shows(pilot, "2 of 3 runs")
+        await pilot.press("e")
+        await shows(pilot, "Write these 2 runs to", ".csv: the table")
+        app.screen.query_one(Input).value = str(tmp_path / "table")
+        await pilot.press("enter")
+        await shows(pilot, "written:")
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["name", "old", "young"]
+    assert (tmp_path / "table.md").read_text().count("\n") == 4
+    assert not (tmp_path / "table.svg").exists()
