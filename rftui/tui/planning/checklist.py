@@ -18,12 +18,17 @@ _GLYPHS: dict[State, tuple[str, str]] = {
 
 
 def checklist(starting: Starting, width: int) -> Content:
-    """A line per step: glyph, name, how long it took, how long it took before, what it says."""
+    """A line per step: glyph, name, how long it took, how long it took before, what it says.
+
+    After a failure only steps that were reached: what went wrong needs the room.
+    """
     took, usual = seconds(starting), starting.earlier.seconds if starting.earlier else {}
     lines = []
     if starting.earlier:
         lines.append(Content.styled(f"{'':18}{'now':>7}{'before':>9}", "$quiet"))
     for step in starting.steps:
+        if starting.failed and step.state == "waiting":
+            continue
         glyph, colour = _GLYPHS[step.state]
         here = took.get(step.name)
         if step.state in ("doing", "failed"):

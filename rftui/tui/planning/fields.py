@@ -6,7 +6,7 @@ from typing import Any
 from engine.config.registry import Parameter, parameters, section_class, value_of
 from engine.config.sections import RunConfig
 from engine.config.values import parse_text, show, type_words
-from engine.findings import Finding
+from engine.findings import Finding, Fix
 from rftui.plan.planner import SOURCE as PLANNER
 from rftui.tui.planning.consider import Considered, Ground
 from rftui.tui.planning.edits import SOURCE as USER
@@ -63,6 +63,11 @@ def options(parameter: Parameter) -> list[str]:
     return [*texts, "null"] if parameter.optional else texts
 
 
+def applicable(one: Finding) -> Fix | None:
+    """The first fix that is an edit of the configuration."""
+    return next((fix for fix in one.fixes if fix.set), None)
+
+
 def described(field: Field) -> str:
     """Help, type and unit in one sentence."""
     unit = f", in {field.parameter.unit}" if field.parameter.unit else ""
@@ -79,6 +84,7 @@ def _field(parameter: Parameter, now: Considered, ground: Ground, problems: Mapp
         source = now.resolved.sources.get(key)
         origin = {None: "default", PLANNER: "planner", USER: "user"}.get(source, "preset")
     problem = problems.get(key)
+    fix = applicable(problem) if problem else None
     plan_reasons = now.plan.reasons if now.plan else {}
     return Field(
         parameter=parameter,
@@ -88,6 +94,8 @@ def _field(parameter: Parameter, now: Considered, ground: Ground, problems: Mapp
         reason=plan_reasons.get(key, ""),
         problem=problem.cause if problem else "",
         severity=problem.severity if problem and problem.severity != "info" else "",
+        fix=fix.text if fix else "",
+        default=_shown(parameter.default),
         changed=value != parameter.default,
     )
 

@@ -52,8 +52,6 @@ def note(field: Field) -> str:
         return f"{unit}you; {field.without}"
     if field.origin == "planner":
         return f"{unit}planner: {field.reason or 'chosen'}"
-    if field.origin == "preset":
-        return f"{unit}preset · {field.parameter.help}"
     return f"{unit}{field.parameter.help}"
 
 

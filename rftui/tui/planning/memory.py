@@ -8,6 +8,7 @@ from textual.content import Content
 from engine.footprint.terms import Footprint, PhaseMemory, Term
 from rftui.plan.result import Plan
 from rftui.plan.words import GB, duration, gb
+from rftui.tui.blocks import flowed
 from rftui.tui.planning.consider import Considered
 
 
@@ -69,7 +70,7 @@ def memory(now: Considered, width: int) -> Content:
     if now.plan is None:
         return Content.styled("not predicted: see the findings", "$quiet italic")
     plan = now.plan
-    lines = [_title(now), *bars(plan, width), _legend(plan.footprint), _beside(plan)]
+    lines = [_title(now), *bars(plan, width), *_legend(plan.footprint, width), _beside(plan)]
     lines += [Content(""), Content.styled("batches", "bold"), Content(plan.batch_words)]
     lines += [Content(""), Content.styled("time", "bold"), *map(Content, _time(plan))]
     if plan.runner_up is not None:
@@ -141,15 +142,15 @@ def _title(now: Considered) -> Content:
     return head + Content.styled("   before the error", "italic $warning") if now.stale else head
 
 
-def _legend(footprint: Footprint) -> Content:
+def _legend(footprint: Footprint, width: int) -> list[Content]:
     """The kinds that occur."""
     there = {name for phase in footprint.phases for name, size in split(phase.terms).items() if size}
-    line = Content("")
-    for kind in KINDS:
-        if kind.name in there:
-            part = Content.assemble((kind.glyph, kind.colour), (f" {kind.name}  ", "$quiet"))
-            line = line + part
-    return line.rstrip()
+    entries = [
+        Content.assemble((kind.glyph, kind.colour), (f" {kind.name}", "$quiet"))
+        for kind in KINDS
+        if kind.name in there
+    ]
+    return flowed(entries, width)
 
 
 def _beside(plan: Plan) -> Content:

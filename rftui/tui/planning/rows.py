@@ -31,6 +31,9 @@ class Field:
     """Of the planner."""
     problem: str
     severity: Literal["error", "warning", ""]
+    fix: str
+    """What `f` does about the problem; empty where it does nothing."""
+    default: str
     changed: bool
     """Whether the value is not the default."""
 

@@ -14,7 +14,7 @@ from rftui.launch.command import Command, rank_command
 from rftui.plan.words import gb
 from rftui.runs.rundir import RunDir, auto_name, runs_dir_option
 from rftui.tui.planning.consider import Considered, Ground
-from rftui.tui.planning.fields import described
+from rftui.tui.planning.fields import applicable, described
 from rftui.tui.planning.rows import GLYPHS, ORIGINS, Field
 from rftui.tui.text import clean_line
 
@@ -97,30 +97,35 @@ def finding(one: Finding) -> Content:
     return Content("\n").join(lines)
 
 
-def applicable(one: Finding) -> Fix | None:
-    """The first fix that is an edit of the configuration."""
-    return next((fix for fix in one.fixes if fix.set), None)
-
-
 def details(field: Field | None) -> Content:
-    """What there is to know of the parameter under the cursor."""
+    """What there is to know of the parameter under the cursor; what is wrong with it comes first."""
     if field is None:
         return Content.styled("no parameter of this name", "$quiet italic")
-    glyph, colour, _ = ORIGINS[field.origin]
-    lines = [Content.assemble((f"{glyph} {field.key} ", colour), (described(field), ""))]
-    if field.refused:
-        lines.append(Content.styled("not available in this version", "$quiet italic"))
+    lines = []
     if field.problem and field.severity:
         glyph, colour = GLYPHS[field.severity]
         lines.append(Content.styled(f"{glyph} {field.problem}", colour))
-    if field.origin == "user":
-        lines.append(Content.styled(f"set by you; u goes back to the {field.without}", "$quiet"))
-    elif field.origin == "planner":
-        follows = f"chosen by the planner ({field.without} without it); space pins it"
-        lines.append(Content.styled(follows, "$quiet"))
+        if field.fix:
+            lines.append(Content.assemble(("f ▸ ", "bold $accent"), clean_line(field.fix)))
+    glyph, colour, _ = ORIGINS[field.origin]
+    lines.append(Content.assemble((f"{glyph} {field.key} ", colour), (described(field), "")))
+    lines.append(Content.styled(_origin(field), "$quiet"))
     if field.reason and field.origin != "user":
         lines.append(Content.assemble(("why: ", "$quiet"), field.reason))
     return Content("\n").join(lines)
+
+
+def _origin(field: Field) -> str:
+    """Where the value comes from, and what it would be without."""
+    if field.refused:
+        return "not available in this version"
+    if field.origin == "user":
+        return f"set by you; u goes back to the {field.without}"
+    if field.origin == "planner":
+        return f"chosen by the planner ({field.without} without it); space pins it"
+    if field.origin == "preset":
+        return f"from the preset; the default is {field.default}"
+    return "the default"
 
 
 def launch_line(now: Considered, ground: Ground) -> str:

@@ -17,6 +17,7 @@ from engine.findings import FindingsError
 from rftui.runs.rundir import RunDir
 from rftui.tui.areas import AREAS
 from rftui.tui.keys import Key, bindings
+from rftui.tui.screens.area import HEIGHTS
 from rftui.tui.screens.dialog import Dialog
 from rftui.tui.screens.plan_keys import LAUNCH_KEYS
 from rftui.tui.widgets.footer import Footer
@@ -77,6 +78,7 @@ class LaunchScreen(Dialog[Outcome | None]):
     CSS_PATH = "launch.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = LAUNCH_KEYS
     BINDINGS: ClassVar[list[BindingType]] = bindings(LAUNCH_KEYS)
+    VERTICAL_BREAKPOINTS = HEIGHTS
 
     def __init__(self, edits: "Edits", ground: "Ground") -> None:
         super().__init__()

@@ -47,7 +47,7 @@ class PlanScreen(FilesScreen):
         from rftui.tui.planning.fields import edit_text, options
 
         field, place = self.query_one(Form).field, self.query_one(Form).place_of_value()
-        if field is None or place is None or self.edits is None or self.pane != "form":
+        if field is None or place is None or self.edits is None:
             return
         if field.refused:
             self.notify(f"{field.parameter.name} is not available in this version", severity="warning")
@@ -97,7 +97,7 @@ class PlanScreen(FilesScreen):
         from rftui.tui.planning.fields import edit_text, options, parsed
 
         field = self.query_one(Form).field
-        if field is None or self.edits is None or self.pane != "form":
+        if field is None or self.edits is None:
             return
         there = options(field.parameter)
         if field.refused or not there:

@@ -12,6 +12,7 @@ from textual.widgets.option_list import Option
 
 from engine.findings import Finding
 from rftui.tui.context import Context
+from rftui.tui.planning.rows import ORIGINS
 from rftui.tui.screens.plan_considering import ConsideringScreen
 from rftui.tui.text import clean_line
 from rftui.tui.widgets.footer import Footer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rftui.tui.planning.rows import Field
 
 PANES = ("form", "memory", "findings", "machine", "command")
+IN_FORM = ("edit", "pin", "revert", "cycle", "section", "changed")
+"""Actions on the form: keys of others do not reach what is out of sight."""
 
 
 class PanesScreen(ConsideringScreen):
@@ -41,7 +44,7 @@ class PanesScreen(ConsideringScreen):
         yield Static(id="status")
         with Horizontal(id="bar"):
             yield Static(id="panes")
-            yield Button("Launch", id="launch", compact=True, variant="primary")
+            yield Button("L launch", id="launch", compact=True, variant="primary")
         with Container(id="body"):
             with Vertical(id="left"):
                 yield Input(id="filter", placeholder="words; esc shows all again", compact=True)
@@ -61,8 +64,18 @@ class PanesScreen(ConsideringScreen):
         self.query_one(Editor).display = False
         self.query_one("#filter").display = False
         self.query_one("#findings").border_title = "findings"
+        legend = "  ".join(f"{glyph} {word}" for glyph, _, word in ORIGINS.values())
+        self.query_one("#form-box").border_subtitle = legend
         self._show_pane("form")
         self._show_status()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the form work in the form; in a field a slash is text."""
+        if action in IN_FORM and self.pane != "form":
+            return False
+        if action == "filter":
+            return not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
 
     def show_now(self) -> None:
         from rftui.tui.planning import memory, words
@@ -147,6 +160,7 @@ class PanesScreen(ConsideringScreen):
         self.add_class(f"-pane-{name}")
         self.pane = name
         self._show_panes()
+        self.refresh_bindings()
 
     def on_resize(self) -> None:
         """The status line has another width; the editor stands elsewhere."""
@@ -196,7 +210,7 @@ class PanesScreen(ConsideringScreen):
         self._show_pane("form")
         box = self.query_one("#filter", Input)
         box.display = True
-        box.focus()
+        self.set_focus(box)
 
     @on(Input.Changed, "#filter")
     def narrow(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import screen_text, shows, until
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
@@ -66,7 +67,7 @@ async def test_it_shows_the_preset_and_what_it_needs_at_every_size(
 ) -> None:
     async with app.run_test(size=size) as pilot:
         await opened(pilot)
-        text = await shows(pilot, "plan quickstart", "✔ fits", "○ pretrain", "toy:sort", "Launch")
+        text = await shows(pilot, "plan quickstart", "✔ fits", "○ pretrain", "toy:sort", "L launch")
         wide = size[0] >= 120
         assert ("a rollout samples 32 prompts" in text) == wide
         assert ("nothing speaks against it" in text) == wide
@@ -208,7 +209,7 @@ async def test_n_goes_to_what_is_wrong_and_f_mends_it(app: RftuiApp) -> None:
         await pilot.press("enter", "home", "n")
         await settled(pilot)
         assert screen.query_one(Form).cursor == TBS
-        await shows(pilot, "✖ 1 error")
+        await shows(pilot, "✖ 1 error", "f ▸ set train_batch_size to 64")
         await pilot.press("f")
         screen = await settled(pilot)
         assert screen.now is not None and screen.now.errors == 0
@@ -263,6 +264,27 @@ async def test_the_form_is_filtered_and_sections_are_gone_through(app: RftuiApp)
         assert form.cursor == last
         await pilot.press("pageup", "up", "down", "pagedown")
         assert form.cursor == last
+
+
+async def test_what_is_typed_right_behind_the_slash_is_text(app: RftuiApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        for key, char in (("slash", "/"), *zip("cuL", "cuL", strict=True)):
+            app.post_message(Key(key, char))
+        await pilot.pause()
+        assert screen.query_one("#filter", Input).value == "cuL" and not screen.changed_only
+
+
+async def test_keys_of_the_form_do_nothing_in_other_panes(app: RftuiApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await at(pilot, CHECKPOINTING)
+        assert "space pin" in screen_text(app)
+        await pilot.press("tab")
+        await until(pilot, lambda: "space pin" not in screen_text(app))
+        await pilot.press("space", "right", "enter")
+        await pilot.pause()
+        assert screen.edits is not None and screen.edits.values == {}
 
 
 async def test_commands_are_shown_and_copied(app: RftuiApp) -> None:
@@ -390,7 +412,7 @@ async def test_a_launch_that_is_refused_says_why_and_leads_back(app: RftuiApp, t
         await settled(pilot)
         data.unlink()
         await pilot.press("L")
-        await shows(pilot, "✖ preflight", "There is no file or folder")
+        await shows(pilot, "✖ preflight", "There is no file or folder", " Edit ", " Retry ")
         assert isinstance(app.screen, LaunchScreen)
         assert not app.context.runs_dir.exists()
         assert "logs" not in screen_text(app).split("\n")[-1]
