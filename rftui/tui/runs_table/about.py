@@ -10,12 +10,12 @@ from rftui.tui.runs_table.row import Row
 from rftui.tui.text import clean_line, duration, number
 
 
-def about(row: Row | None, now: float, width: int, height: int) -> Content:
-    """As many lines as there are; what says why it ended comes first."""
-    if row is None or not width:
+def about(row: Row | None, now: float, width: int) -> Content:
+    """What says why it ended comes first; what comes last is out of sight where there is no room."""
+    if row is None or width < 1:
         return Content("")
     lines = [_head(row, width), *_ending(row, width), *_written(row, width), *_facts(row, now, width)]
-    return Content("\n").join(lines[: max(1, height)])
+    return Content("\n").join(lines)
 
 
 def _head(row: Row, width: int) -> Content:

@@ -114,9 +114,8 @@ class RunsScreen(RunActions, ExportActions):
         self._paint_about()
 
     def _paint_about(self) -> None:
-        below = self.query_one("#about", Static)
-        text = about(self.chosen, time.time(), below.content_size.width, below.content_size.height)
-        below.update(text, layout=False)
+        text = about(self.chosen, time.time(), self.size.width - 2)
+        self.query_one("#about", Static).update(text, layout=False)
         offered = self._offered()
         if offered != self._keys_offered:  # a new footer takes longer than all the rest
             self._keys_offered = offered
