@@ -11,13 +11,15 @@ from rftui.runs.listing import RunSummary, list_runs
 from rftui.runs.rundir import RunDir
 from rftui.runs.view import RunView
 from rftui.tui.axis import AxisName, Span
+from rftui.tui.blocks import cut_middle
 from rftui.tui.curves import Curve, Wanted, axes_of, curves
-from rftui.tui.text import number
+from rftui.tui.text import clean_line, number
 
 LETTER = "b"
 MOST_OFFERED = 40
 READ_S = 0.2
-_NAME = 32
+_NAME = 22
+LIKENESS = {"model": "model.pretrain", "data": "data.prompt_data"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,7 @@ def candidates(runs_dir: Path, run: RunDir) -> list[Candidate]:
 def _what(run: RunDir) -> dict[str, str]:
     """What is trained on what."""
     settings = settings_of(run.config_path)
-    named = {"model": "model.pretrain", "data": "data.prompt_data"}
-    return {word: settings[key] for word, key in named.items() if settings.get(key)}
+    return {word: settings[key] for word, key in LIKENESS.items() if settings.get(key)}
 
 
 def _alike(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
@@ -84,6 +85,8 @@ def _alike(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 
 
 def _words(summary: RunSummary, alike: list[str]) -> str:
-    same = f"   same {' and '.join(alike)}" if alike else ""
-    told = f"{summary.status:<9} step {summary.step:<6} reward {number(summary.reward):<6}"
-    return f"{summary.name:<{_NAME}} {told}{same}"
+    """Short enough for a line of a dialog at 80 columns."""
+    same = "alike" if len(alike) == len(LIKENESS) else f"same {alike[0]}" if alike else ""
+    name = cut_middle(clean_line(summary.name), _NAME)
+    told = f"{summary.status:<8} step {summary.step:<5} reward {number(summary.reward):<6}"
+    return f"{name:<{_NAME}} {told} {same}".rstrip()

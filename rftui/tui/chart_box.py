@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rftui.tui import scale
-from rftui.tui.blocks import cut
+from rftui.tui.blocks import cut_middle
 from rftui.tui.plot import Plot, Role, Row, Span
 
 GUTTER = scale.LABEL_WIDTH + 1
@@ -32,7 +32,7 @@ def top_edge(title: str, aside: str, values: Sequence[str], width: int) -> Row:
     room = width - 4 - len(title) - sum(len(span.text) for span in tail)
     beside = []
     if aside and room - 4 >= _LEAST_ASIDE:
-        beside = [Span(f"· {cut(aside, room - 4)} ", "label")]
+        beside = [Span(f"· {cut_middle(aside, room - 4)} ", "label")]
         room -= len(beside[0].text)
     return [Span("╭─", "frame"), Span(f" {title} ", "title"), *beside, Span("─" * room, "frame"), *tail]
 

@@ -117,11 +117,18 @@ def _at_cursor(plot: Plot) -> list[str]:
     said = step + number(bucket.last)
     for line in plot.others:
         there = _under_cursor(plot, line.buckets, line.columns)
-        if there is not None:
+        if there is not None and not _ended_before(plot, line):
             said += f" · {line.letter} {number(line.buckets[there].last)}"
     if bucket.min == bucket.max or isnan(bucket.min):
         return [said]
     return [f"{said} ({number(bucket.min)}–{number(bucket.max)})", said]
+
+
+def _ended_before(plot: Plot, line: Line) -> bool:
+    """Whether that run has nothing any more where the crosshair is."""
+    first, last = plot.x
+    newest = first + (line.buckets[-1].column + 1) * (last - first) / line.columns
+    return plot.cursor is not None and plot.cursor > newest
 
 
 def _cursor_cell(plot: Plot, cells: int) -> int | None:

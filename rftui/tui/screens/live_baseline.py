@@ -9,6 +9,9 @@ from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.choose import ChooseScreen
 from rftui.tui.text import clean_line
 
+QUESTION = "Which run behind the charts?"
+HINT = "alike: of the same model and data. enter chooses, esc cancels"
+
 
 class BaselineActions(AreaScreen):
     """Asks which run, and hands it to the thread that reads."""
@@ -38,8 +41,8 @@ class BaselineActions(AreaScreen):
             return
         if not self.is_current:  # the user went elsewhere meanwhile
             return
-        question = "Which run behind the charts?"
-        place = await self.app.push_screen_wait(ChooseScreen(question, [each.words for each in found]))
+        ask = ChooseScreen(QUESTION, [each.words for each in found], HINT)
+        place = await self.app.push_screen_wait(ask)
         if place is None:
             return
         try:

@@ -108,6 +108,14 @@ def test_the_crosshair_tells_the_other_run_too_and_extremes_go_first() -> None:
     assert text(plot, 34, 7)[0].startswith("╭─ x ") and " step 30: 30 · b 30 ─╮" in text(plot, 34, 7)[0]
 
 
+def test_of_a_run_that_ended_before_the_crosshair_no_value_is_told() -> None:
+    own, other = buckets([float(i) for i in range(62)]), buckets([float(i) for i in range(10)])
+    behind = (Line("b", "behind", other, 62),)
+    for cursor, told in ((9.0, True), (12.0, False)):
+        plot = Plot("x", "", own, 62, (0, 61), cursor=cursor, steps=range(62), others=behind)
+        assert ("· b 9" in text(plot, 60, 7)[0]) == told
+
+
 def test_what_stands_after_the_title_takes_only_room_that_is_left() -> None:
     data = buckets([1.0, 2.0])
     for width in range(14, 60):
@@ -115,7 +123,7 @@ def test_what_stands_after_the_title_takes_only_room_that_is_left() -> None:
         assert len(row) == width
         assert ("0.612" in row) == (width >= 19)
     assert (
-        "· b a-run-w… "
+        "· b a-…-name "
         in text(Plot("reward", "0.612", data, 62, (0, 61), aside="b a-run-with-a-name"), 33, 5)[0]
     )
 
@@ -177,6 +185,7 @@ def test_constant_values_are_drawn_inside_the_chart() -> None:
         assert low < high
 
 
+@pytest.mark.alone
 def test_a_large_chart_paints_within_a_frame() -> None:
     plot = Plot("x", "1", buckets([float(i * 37 % 11) for i in range(dot_columns(120))]), 0, (0, 5000), 0.6)
     paint(plot, 120, 40)

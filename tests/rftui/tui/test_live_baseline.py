@@ -56,8 +56,9 @@ def plot_of_first(app: RftuiApp):  # type: ignore[no-untyped-def]
 def test_alike_runs_come_first_then_finished_then_new_ones(folder: Path) -> None:
     found = candidates(folder, RunDir(folder / "watched"))
     assert [each.run.name for each in found] == ["older", "oldest", "broken", "another-task"]
-    assert "same model and data" in found[0].words and "finished" in found[0].words
-    assert found[3].words.endswith("same model")
+    assert found[0].words.endswith(" alike") and "finished" in found[0].words
+    assert found[3].words.endswith(" same model")
+    assert max(len(each.words) for each in found) <= 68
 
 
 def test_a_run_without_configuration_is_offered_without_likeness(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_run_without_configuration_is_offered_without_likeness(tmp_path: Path)
     finished_run(tmp_path, "two", steps=2)
     (only,) = candidates(tmp_path, RunDir(tmp_path / "one"))
     assert only.run.name == "two"
-    assert "same" not in only.words
+    assert "same" not in only.words and "alike" not in only.words
 
 
 @pytest.mark.parametrize("axis", ["step", "wall", "tokens"])
