@@ -12,7 +12,7 @@ from textual.strip import Strip
 from rftui.tui import charts
 from rftui.tui.catalog import Metric
 from rftui.tui.chart_box import GUTTER
-from rftui.tui.plot import HUE_NAMES, Plot, Role
+from rftui.tui.plot import HUE_NAMES, Plot, Role, Row
 from rftui.tui.widgets.painted import Painted
 
 _HUED: tuple[Role, ...] = ("line", "point", "value", "raw")
@@ -43,13 +43,14 @@ class Chart(Painted, can_focus=True):
         self.metric: Metric | None = None
         self.plot = Plot("")
         self._styles_of: dict[Role, Style] = {}
+        self._rows: list[tuple[Row, Strip]] = []
 
     def assign(self, metric: Metric) -> None:
         """Make this the chart of another metric."""
         if metric == self.metric:
             return
         self.metric = metric
-        self._styles_of = {}
+        self._styles_of, self._rows = {}, []
         self.show(Plot(metric.title, note=""))
 
     def show(self, plot: Plot) -> None:
@@ -64,16 +65,21 @@ class Chart(Painted, can_focus=True):
         return charts.dot_columns(self.size.width)
 
     def paint(self, width: int, height: int) -> list[Strip]:
-        """All rows of the chart."""
-        return [
-            Strip([Segment(span.text, self.style_of(span.role)) for span in row], width)
-            for row in charts.paint(self.plot, width, height)
+        """All rows of the chart; those that are as before are the strips of before."""
+        before, rows = dict(enumerate(self._rows)), charts.paint(self.plot, width, height)
+        self._rows = [
+            before[y] if y in before and before[y][0] == row else (row, self._strip_of(row, width))
+            for y, row in enumerate(rows)
         ]
+        return [strip for _, strip in self._rows]
+
+    def _strip_of(self, row: Row, width: int) -> Strip:
+        return Strip([Segment(span.text, self.style_of(span.role)) for span in row], width)
 
     def notify_style_update(self) -> None:
         """Theme, focus or class changed: all styles may be others."""
         super().notify_style_update()
-        self._styles_of = {}
+        self._styles_of, self._rows = {}, []
 
     def on_resize(self) -> None:
         """The size changed: ask for as many columns of data as there are now."""

@@ -10,6 +10,9 @@ from textual.widget import Widget
 class Painted(Widget):
     """Subclasses say in `paint` what it looks like, and call `repaint` when that may have changed."""
 
+    ALLOW_SELECT = False
+    """Textual would copy the widget's name."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._painted: list[Strip] = []

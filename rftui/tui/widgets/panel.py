@@ -1,7 +1,10 @@
 """A widget that shows what a pure function makes of the latest snapshot at its own size."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
+from rich.segment import Segment
+from rich.style import Style as RichStyle
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
@@ -138,7 +141,22 @@ class Panel(Painted):
         return f"{label:<{LABEL_WIDTH}}" if label else ""
 
     def _strips_of(self, content: Content, width: int) -> list[Strip]:
-        return Visual.to_strips(self, content, width, None, self.visual_style)
+        """Lines as painters make them, which fit; what does not is folded."""
+        ground, strips = self.visual_style, []
+        for line in content.split(allow_blank=True):
+            length = line.cell_length
+            if length > width:
+                strips += Visual.to_strips(self, line, width, None, ground)
+            else:
+                pieces = line.render(ground, end="")
+                strips.append(Strip([Segment(text, _ink(style)) for text, style in pieces if text], length))
+        return strips
+
+
+@lru_cache(1024)
+def _ink(style: Style) -> RichStyle:
+    """One object for each style: that makes strips quick to compare."""
+    return style.rich_style
 
 
 def _labelled(label: str, content: Content, style: str) -> Content:

@@ -35,6 +35,10 @@ class Tmux:
         """Type keys."""
         self._call("send-keys", *keys)
 
+    def resize(self, width: int, height: int) -> None:
+        """Give it another size."""
+        self._call("resize-window", "-x", str(width), "-y", str(height))
+
     @property
     def pane_pid(self) -> int:
         """The shell in the terminal."""
