@@ -220,6 +220,7 @@ def test_one_process_sees_one_slice(value: str | None, names: list[str]) -> None
     assert [gpu.name for gpu in visible(read_gpus(Nvml(in_slices())).gpus, environ)] == names
 
 
+@pytest.mark.alone
 def test_eight_gpus_are_probed_in_time_and_with_few_calls() -> None:
     """A call to NVML takes 0.01 to 1 ms; here each takes 1."""
     machine = eight_h100(latency=0.001)

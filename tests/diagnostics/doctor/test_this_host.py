@@ -33,6 +33,7 @@ def test_files_are_read_whole_and_absent_ones_are_none(host: Host, tmp_path: Pat
     assert host.read(str(tmp_path / "long" / "below")) is None
 
 
+@pytest.mark.alone
 def test_reading_never_waits_for_more(host: Host, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -68,6 +69,7 @@ def test_a_full_disk_cannot_be_written(host: Host, small_disk: Path) -> None:
     assert [path.name for path in small_disk.iterdir() if "doctor" in path.name] == []
 
 
+@pytest.mark.alone
 def test_a_child_that_takes_too_long_is_ended_with_its_children(host: Host, tmp_path: Path) -> None:
     left = tmp_path / "left"
     started = time.monotonic()
@@ -104,6 +106,7 @@ def test_a_taken_port_is_told_with_who_holds_it(host: Host) -> None:
     assert host.connect("127.0.0.1", port, 2) == "Connection refused"
 
 
+@pytest.mark.alone
 def test_installed_packages_are_those_of_importlib_and_found_fast(host: Host) -> None:
     began = time.perf_counter()
     found = host.distributions()

@@ -69,6 +69,7 @@ def test_straggler_needs_others_that_wait_clearly_longer() -> None:
     assert found is not None and found.rank == 2 and found.late == pytest.approx(1.95)
 
 
+@pytest.mark.alone
 @pytest.mark.dist
 def test_the_rank_that_comes_late_is_named(tmp_path: Path) -> None:
     run_ranks(PROGRAM, tmp_path, "straggle", 2, nproc=4)
@@ -85,6 +86,7 @@ def test_the_rank_that_comes_late_is_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.dist
 @pytest.mark.slow
 def test_a_rank_that_stays_away_is_named_after_the_timeout(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.engine.training import metrics_by_step, train
 
 pytestmark = [
     pytest.mark.vllm,
+    pytest.mark.alone,
     pytest.mark.dist,
     pytest.mark.slow,
     pytest.mark.skipif(find_spec("vllm") is None, reason="vllm is not installed"),

@@ -139,6 +139,7 @@ def test_columns_fit_any_width(width: int | None, expected: int) -> None:
         assert rows[1][0].endswith("…") and rows[0][2] == "   step"
 
 
+@pytest.mark.alone
 def test_two_hundred_runs_in_time(rft: Rft, tmp_path: Path) -> None:
     for number in range(200):
         run = rundir.create(tmp_path / "runs", f"run-{number:03}")

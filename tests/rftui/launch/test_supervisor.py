@@ -81,6 +81,7 @@ def test_killed_supervisor_leaves_nothing_and_the_run_can_be_buried(make_run: Ma
     assert run.read_info().status == "stopped"
 
 
+@pytest.mark.alone
 def test_stop_ends_after_the_step_and_kill_ends_a_hang(make_run: MakeRun) -> None:
     run = make_run("train")
     start(run)

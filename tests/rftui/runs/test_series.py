@@ -85,6 +85,7 @@ def test_ranges_at_every_level_find_their_extrema(gap_share: float) -> None:
         assert same([bucket], [Bucket(0, a, b + 1, min(inside), max(inside), inside[-1])])
 
 
+@pytest.mark.alone
 def test_one_spike_in_a_million_is_seen_and_a_window_is_cheap() -> None:
     series = Series()
     for step in range(1_000_000):

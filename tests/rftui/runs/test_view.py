@@ -225,6 +225,7 @@ assert "numpy" not in sys.modules and "textual" not in sys.modules
 """
 
 
+@pytest.mark.alone
 def test_a_million_points_open_within_the_targets(run: RunDir) -> None:
     out = writer(run)
     names = [f"group/metric_{i}" for i in range(20)]

@@ -70,6 +70,7 @@ def test_the_report_names_processes_which_are_ranks_of_ours() -> None:
     assert ras.ranks_of(report, {0: 11, 3: 1650386, 4: None}) == {"MISMATCH": (3,)}
 
 
+@pytest.mark.alone
 def test_no_service_and_a_silent_one_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]

@@ -59,6 +59,7 @@ def test_a_described_machine_is_planned_as_rft_plan_plans_it(there: tuple[Ground
     assert launch_line(now, ground) == f"rft plan gsm8k --pretrain {QWEN} --gpus 8xA100-80"
 
 
+@pytest.mark.alone
 def test_an_edit_is_predicted_at_once_with_the_choices_made_before(there: tuple[Ground, Edits]) -> None:
     ground, edits = there
     now = considered(edits, ground)
