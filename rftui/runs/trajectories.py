@@ -42,16 +42,18 @@ class Trajectories:
         """`where`: the database in words, without a password."""
         self._engine = engine
         self.where = where
+        self.until: int | None = None
+        """Samples of later steps are none yet: so it is in a run that is played again."""
 
     def newest(self) -> tuple[int, int] | None:
         """Step and id of the newest sample; None while there is none."""
         with self._reading() as connection:
-            step, id = connection.execute(_each(func.max(T.step), func.max(T.id))).one()
+            step, id = connection.execute(self._each(func.max(T.step), func.max(T.id))).one()
         return None if step is None else (step, id)
 
     def steps(self, after: int | None = None) -> list[int]:
         """All steps of which something is kept, or those after a step, in order."""
-        statement = select(T.step).distinct().order_by(T.step)
+        statement = select(T.step).distinct().where(*self._there).order_by(T.step)
         with self._reading() as connection:
             return list(connection.scalars(statement if after is None else statement.where(T.step > after)))
 
@@ -80,7 +82,7 @@ class Trajectories:
         Ends at `LIMIT` samples. Nothing is held between two pieces, so one may stop at any of them.
         """
         with self._reading() as connection:
-            bounds = _each(func.min(T.step), func.max(T.step), func.min(T.id), func.max(T.id))
+            bounds = self._each(func.min(T.step), func.max(T.step), func.min(T.id), func.max(T.id))
             first, last, low, high = connection.execute(bounds).one()
         if first is None:
             return
@@ -118,7 +120,7 @@ class Trajectories:
         """
         statement = select(*_NUMBERS).where(T.prompt_index == sample.prompt_index, T.id != sample.id)
         before = statement.where(T.step < sample.step).order_by(T.step.desc(), T.sample, T.id)
-        after = statement.where(T.step > sample.step).order_by(T.step, T.sample, T.id)
+        after = statement.where(T.step > sample.step, *self._there).order_by(T.step, T.sample, T.id)
         beside = statement.where(T.step == sample.step).order_by(T.sample, T.id)
         with self._reading() as connection:
             rows = [*connection.execute(before.limit(_OTHERS)), *connection.execute(after.limit(_OTHERS))]
@@ -133,6 +135,14 @@ class Trajectories:
             found = connection.execute(select(*columns).where(T.id.in_(ids))).mappings().all()
         by_id = {row["id"]: dict(row) for row in found}
         return [by_id[id] for id in ids if id in by_id]
+
+    @property
+    def _there(self) -> tuple[ColumnElement[bool], ...]:
+        return () if self.until is None else (T.step <= self.until,)
+
+    def _each(self, *values: ColumnElement[Any]) -> Select[Any]:
+        """Each value by a statement of its own, for which an index is enough."""
+        return select(*(select(value).where(*self._there).scalar_subquery() for value in values))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -191,11 +201,6 @@ def _narrowed(first: int, last: int, query: Query) -> tuple[int, int]:
             if each.operator in ("<", "<=", "="):
                 last = int(min(last, max(each.value, first - 1)))
     return first, last
-
-
-def _each(*values: ColumnElement[Any]) -> Select[Any]:
-    """Each value by a statement of its own, for which an index is enough."""
-    return select(*(select(value).scalar_subquery() for value in values))
 
 
 def _one_if(condition: ColumnElement[bool]) -> ColumnElement[int]:

@@ -9,8 +9,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.findings import Finding, FindingsError, Fix
+from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir
 from rftui.runs.trajectories import Trajectories, unreadable
+from rftui.runs.view import present_status
 
 BUSY_S = 1.0
 """How long a reading waits for a writer that holds the file."""
@@ -23,7 +25,7 @@ def open_trajectories(run: RunDir) -> Trajectories:
         return _of_file(path)
     url = _configured(run)
     if url is None:
-        raise FindingsError([_nothing_kept(path)])
+        raise FindingsError([_nothing_kept(run, path)])
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite":
@@ -32,7 +34,7 @@ def open_trajectories(run: RunDir) -> Trajectories:
         raise FindingsError([unreadable("the database of trajectory_url", error)]) from error
     file = Path(run.read_info().cwd or ".") / (parsed.database or "")
     if not file.is_file():
-        raise FindingsError([_nothing_kept(file)])
+        raise FindingsError([_nothing_kept(run, file)])
     return _of_file(file)
 
 
@@ -59,10 +61,18 @@ def _configured(run: RunDir) -> str | None:
     return logging.trajectory_url
 
 
-def _nothing_kept(path: Path) -> Finding:
-    return Finding(
-        id="samples.none",
-        severity="info",
-        cause=f"No samples have been kept yet: {path} is not there.",
-        fixes=(Fix("wait for the first step; samples appear here by themselves"),),
-    )
+def _nothing_kept(run: RunDir, path: Path) -> Finding:
+    if goes_on(run):
+        cause = f"No samples have been kept yet: {path} is not there."
+        fix = Fix("wait: samples appear here by themselves as steps are done")
+        return Finding(id="samples.none", severity="info", cause=cause, fixes=(fix,))
+    cause = f"No samples were kept: the run has ended, and {path} is not there."
+    return Finding(id="samples.none", severity="info", cause=cause)
+
+
+def goes_on(run: RunDir) -> bool:
+    """Whether samples may still come; they may where run.json cannot be read."""
+    try:
+        return present_status(run) in ACTIVE
+    except (FindingsError, OSError):
+        return True

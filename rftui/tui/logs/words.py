@@ -9,6 +9,7 @@ from textual.content import Content
 from rftui.tui.blocks import SEVERITIES
 from rftui.tui.logs.page import Page
 from rftui.tui.logs.query import LEVELS
+from rftui.tui.replay_mark import replay_mark
 from rftui.tui.text import size
 
 
@@ -45,7 +46,7 @@ def _replay(page: Page) -> Content:
         return Content("")
     now = time.strftime("%H:%M:%S", time.gmtime(replay.now))
     where = "at its end" if replay.ended else f"{now} step {replay.step}"
-    return Content.styled(f" replay ×{replay.speed:g} {where} ", "bold $ink on $accent") + " "
+    return replay_mark(replay.speed, where) + " "
 
 
 def chips(page: Page, width: int) -> list[Chip]:

@@ -110,12 +110,17 @@ class Where:
     found: int | None
     query: str
     problem: str
+    replay: Content
 
 
 def status(where: Where, width: int) -> Content:
     """The run, the step or what is searched for, and whether new steps come by themselves."""
     head = Content.assemble(
-        ("rft ", "bold $primary"), ("▸ ", "$quiet"), (clean_line(where.run), "bold"), (" ▸ samples", "$quiet")
+        where.replay,
+        ("rft ", "bold $primary"),
+        ("▸ ", "$quiet"),
+        (clean_line(where.run), "bold"),
+        (" ▸ samples", "$quiet"),
     )
     if where.problem:
         return Content.assemble(head, (f"   ▲ {clean_line(where.problem)}", "$warning"))[:width]

@@ -12,6 +12,7 @@ from rftui.tui import panels
 from rftui.tui.blocks import joined
 from rftui.tui.keys import Key, bindings
 from rftui.tui.panels import Painter
+from rftui.tui.replay_mark import replay_mark
 from rftui.tui.screens.ask import AskScreen
 from rftui.tui.screens.live import LiveScreen
 from rftui.tui.snapshot import Snapshot
@@ -81,10 +82,10 @@ class ReplayScreen(LiveScreen):
 
 def replay_line(speed: float, paused: bool, ended: bool) -> Painter:
     """The status line with ` replay ×20 ` before it, and whether the clock stands still."""
-    state = " paused" if paused else " at its end" if ended else ""
+    state = "paused" if paused else "at its end" if ended else ""
 
     def paint(snapshot: Snapshot, width: int, height: int) -> Content:
-        mark = Content.styled(f" replay ×{speed:g}{state} ", "bold $ink on $accent")
+        mark = replay_mark(speed, state)
         rest = panels.status_line(snapshot, width - mark.cell_length - 1, height)
         return joined([mark, rest], width, " ")
 

@@ -4,33 +4,26 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from engine.findings import Finding
 from rftui.runs import trajectory_query
-from rftui.runs.samples import LIMIT, Sample, StepSummary, Texts
+from rftui.runs.samples import LIMIT, Sample
 from rftui.runs.trajectory_query import Query
-from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
-from rftui.tui.samples import diff, lines, shading
+from rftui.tui.samples import diff, shading
 from rftui.tui.samples.arrange import ORDERS, arranged, worst_groups
 from rftui.tui.screens import samples_reading as said
 from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.samples_keys import SAMPLES_KEYS
-from rftui.tui.screens.samples_reading import SamplesReading
-from rftui.tui.widgets.fitted import Fitted
-from rftui.tui.widgets.footer import Footer
+from rftui.tui.screens.samples_showing import SamplesShowing
 from rftui.tui.widgets.row_list import ROW_KEYS, RowList
-from rftui.tui.widgets.sample_text import SampleText
 
 WIDTHS = [(0, "-xs"), (100, "-md"), (150, "-wide"), (200, "-lg")]
 
 
-class SamplesScreen(SamplesReading):
+class SamplesScreen(SamplesShowing):
     """Steps, the samples of one of them or those that were searched for, and the texts of one sample."""
 
     CSS_PATH = "samples.tcss"
@@ -39,47 +32,6 @@ class SamplesScreen(SamplesReading):
     CHANGING = ("export",)
     HORIZONTAL_BREAKPOINTS = WIDTHS
     AUTO_FOCUS = "#samples"
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.steps: list[int] = []
-        self.summaries: dict[int, StepSummary] = {}
-        self.step: int | None = None
-        self.query_now: Query | None = None
-        """What is searched for; None: the samples of `step` are shown."""
-        self.searched = ""
-        self.found: list[Sample] = []
-        self.samples: list[Sample] = []
-        """Those found, in their order."""
-        self.order = 0
-        self.following = True
-        self.marks = True
-        self.texts: Texts | None = None
-        self.compared: said.Compared | None = None
-        self.problem: Finding | None = None
-        self._nth: int | None = None
-        """Which other sample of the same prompt this one is compared with; None: with none."""
-        self._worst = -1
-        self._asked: Sample | None = None
-        """Whose texts are shown, or read."""
-        self._shown: tuple[int, int] | None = None
-
-    def compose(self) -> ComposeResult:
-        yield Fitted(id="status")
-        yield Input(id="query", placeholder=trajectory_query.HELP, compact=True)
-        yield Static(id="wrong")
-        yield Static(id="message")
-        with Container(id="body"):
-            with Container(id="lists"):
-                yield RowList(id="steps")
-                with Vertical(id="list"):
-                    yield Fitted(id="heading")
-                    yield RowList(id="samples")
-            with Vertical(id="reading"):
-                yield Fitted(id="facts")
-                yield SampleText(id="texts")
-                yield Fitted(id="legend")
-        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Look for samples, again and again."""
@@ -96,10 +48,11 @@ class SamplesScreen(SamplesReading):
     def looked(self, message: said.Looked) -> None:
         """Show the newest step, if it is followed, and nothing is searched for."""
         was_problem, self.problem = self.problem, None
+        if message.replayed != self.replayed:
+            self.replayed = message.replayed
+            self._show_status()
         if message.newest is None:
-            self._show_message(
-                Content("No samples have been kept yet: the first ones come with the first step.")
-            )
+            self._show_message(Content(message.why_none))
             return
         if message.newest != self._shown or was_problem is not None:
             self._shown = message.newest
@@ -175,14 +128,6 @@ class SamplesScreen(SamplesReading):
             self._show_message(Content(shading.printable(message.finding.cause + fixes)))
         self._show_status()
 
-    # --- showing ---------------------------------------------------------------------------------------
-
-    @property
-    def sample(self) -> Sample | None:
-        """The sample under the cursor."""
-        at = self.query_one("#samples", RowList).cursor
-        return self.samples[at] if at < len(self.samples) else None
-
     def _take(self, found: list[Sample]) -> None:
         """Show other samples; the cursor stays on its sample where that is still there."""
         before = self.sample
@@ -206,81 +151,6 @@ class SamplesScreen(SamplesReading):
         if self._nth is not None:
             self._nth = 0
             self.compare(self.sample, 0)
-
-    def _show_list(self, cursor: int) -> None:
-        found = self.query_now is not None
-        self.query_one("#samples", RowList).show(
-            len(self.samples), lambda at, width: lines.sample_line(self.samples[at], width, found), cursor
-        )
-        self._show_heading()
-        self._show_status()
-
-    def _show_heading(self) -> None:
-        found, note = self.query_now is not None, ORDERS[self.order].words
-        if self._worst >= 0:
-            note += f", worst group {self._worst + 1} of {len(worst_groups(self.samples))}"
-        if len(self.found) >= LIMIT:
-            note += f", first {LIMIT}"
-        self.query_one("#heading", Fitted).show(lambda width: lines.heading(width, found, note))
-        self.query_one("#list").border_subtitle = note
-
-    def _show_steps(self) -> None:
-        def line(at: int, width: int) -> Content:
-            return lines.step_line(self.steps[at], self.summaries.get(self.steps[at]), width)
-
-        at = self.steps.index(self.step) if self.step in self.steps else len(self.steps) - 1
-        self.query_one("#steps", RowList).show(len(self.steps), line, at)
-        self._sum_up()
-
-    @on(RowList.Scrolled)
-    def _sum_up(self) -> None:
-        """Of the steps in sight and of the one shown."""
-        rows = self.query_one("#steps", RowList)
-        wanted = {self.steps[at] for at in rows.in_sight if at < len(self.steps)} | {self.step}
-        missing = [step for step in wanted if step is not None and step not in self.summaries]
-        if missing:
-            self.sum_up(missing)
-
-    def _show_sample(self) -> None:
-        sample, texts, compared = self.sample, self.texts, self.compared
-        facts, legend = self.query_one("#facts", Fitted), self.query_one("#legend", Fitted)
-        if sample is None or texts is None:
-            facts.show(lambda width: Content(""))
-            legend.show(lambda width: Content(""))
-            self.query_one(SampleText).show(Content(""), Content(""), "response")
-            return
-        facts.show(lambda width: lines.facts(sample, texts, width))
-        if compared is not None and compared.other is not None:
-            response = diff.painted(compared.parts)
-            changed = any(part.kind != "same" for part in compared.parts)
-            title = lines.diff_title(sample, compared.other, self._nth or 0, compared.of, changed=changed)
-            legend.show(lambda width: lines.diff_legend())
-        else:
-            response = shading.marked(texts) if self.marks else shading.shown(texts.response)
-            title = "response"
-            legend.show(lambda width: shading.legend(texts, width) if self.marks else lines.MARKS_OFF)
-        self.query_one(SampleText).show(shading.shown(texts.prompt), response, title)
-
-    def _show_message(self, words: Content | None) -> None:
-        """Words in place of samples, or the samples again."""
-        self.set_class(words is not None, "-empty")
-        if words is not None:
-            self.query_one("#message", Static).update(words)
-
-    def _show_status(self) -> None:
-        where = lines.Where(
-            run=self.context.the_run.name,
-            step=self.step,
-            steps=self.steps,
-            summary=None if self.step is None else self.summaries.get(self.step),
-            following=self.following,
-            found=None if self.query_now is None else len(self.found),
-            query=""
-            if self.query_now is None
-            else trajectory_query.described(self.query_now) + self.searched,
-            problem=self.problem.cause if self.problem and self.samples else "",
-        )
-        self.query_one("#status", Fitted).show(lambda width: lines.status(where, width))
 
     # --- moving ----------------------------------------------------------------------------------------
 
@@ -346,11 +216,17 @@ class SamplesScreen(SamplesReading):
 
     # --- searching -------------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In a query a slash is text."""
+        if action == "search":
+            return not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
     def action_search(self) -> None:
-        """Type what to look for."""
+        """Type what to look for. The focus is there at once: what is typed now is text already."""
         box = self.query_one("#query", Input)
         box.display = True
-        box.focus()
+        self.set_focus(box)
 
     @on(Input.Changed, "#query")
     def typed(self, event: Input.Changed) -> None:
@@ -375,7 +251,7 @@ class SamplesScreen(SamplesReading):
         except ValueError:
             return
         self.query_one("#wrong").display = False
-        self.query_one("#samples").focus()
+        self.set_focus(self.query_one("#samples"))
         if query == Query():
             self._leave_search()
             if self.step is not None:
@@ -443,14 +319,14 @@ class SamplesScreen(SamplesReading):
         """One thing less: differences, zoom, search; then live."""
         if self.query_one("#query").has_focus and self.query_now is None:
             self._leave_search()
-            self.query_one("#samples").focus()
+            self.set_focus(self.query_one("#samples"))
         elif self._nth is not None:
             self._nth = self.compared = None
             self._show_sample()
         elif self.has_class("-zoom"):
             self.action_zoom()
         elif self.query_now is not None:
-            self.query_one("#samples").focus()
+            self.set_focus(self.query_one("#samples"))
             if self.step is not None:
                 self._go_to_step(self.step)
         else:

@@ -8,12 +8,23 @@ SAMPLES_KEYS = (
     Key("right_curly_bracket", "step(1)", "step", "next step", shown="{ }"),
     Key("left_curly_bracket", "step(-1)", "previous step", "previous step", shown="{", footer=False),
     Key(
-        "slash", "search", "search", "samples of all steps, by words and numbers; enter keeps them", shown="/"
+        "slash",
+        "search",
+        "search",
+        "samples of all steps, by words and numbers; enter keeps them",
+        shown="/",
+        priority=True,
     ),
-    Key("s", "sort", "sort", "by group, reward, advantage, length, log-prob difference"),
-    Key("w", "worst", "worst", "go to the group with the lowest mean reward; again: the next worse one"),
-    Key("d", "diff", "diff", "what changed since the same prompt's last step; again: the step before"),
     Key("f", "follow", "follow", "show the newest step, and each new one as it comes"),
+    Key("d", "diff", "diff", "what changed since the same prompt's last step; again: the step before"),
+    Key("s", "sort", "sort", "by group, reward, advantage, length, log-prob difference"),
+    Key(
+        "w",
+        "worst",
+        "worst",
+        "go to the group with the lowest mean reward; again: the next worse one",
+        footer=False,
+    ),
     Key("y", "copy", "copy", "copy prompt and response, or the differences", footer=False),
     Key(
         "e",

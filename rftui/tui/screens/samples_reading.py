@@ -20,6 +20,7 @@ from rftui.tui.samples.diff import Part, word_diff
 from rftui.tui.screens.area import AreaScreen
 
 if TYPE_CHECKING:
+    from rftui.runs.replay import StepTimes
     from rftui.runs.trajectories import Trajectories
 
 POST_S = 0.15
@@ -30,10 +31,13 @@ EXPORT_ROWS = 200
 
 @dataclass
 class Looked(Message):
-    """What there is: the newest step and id, and all steps where they have changed."""
+    """What there is: the newest step and id, and all steps where they have changed; else why nothing is."""
 
     newest: tuple[int, int] | None
     steps: list[int]
+    why_none: str
+    replayed: int | None
+    """The step that a replay has got to; None without one, and at its end."""
 
 
 @dataclass
@@ -94,6 +98,7 @@ class SamplesReading(AreaScreen):
         self.reader: Trajectories | None = None
         self._newest: tuple[int, int] | None = None
         self._steps: list[int] = []
+        self._step_times: StepTimes | None = None
         self._seen = False
         """Whether anything was there at any time."""
 
@@ -101,12 +106,15 @@ class SamplesReading(AreaScreen):
     def look(self) -> None:
         """Is there anything new? The first time: is there anything?"""
         with self._telling():
-            reader = self._open()
+            reader, replayed = self._open(), self._replayed()
+            reader.until = replayed
             newest, steps = reader.newest(), self._steps  # two looks may overlap: each adds to what it saw
             if newest is None or newest != self._newest:
                 if newest is not None and not self._seen:
                     self._seen = True
-                    self._post(Looked(newest, [newest[0]]))  # it can be read while the others are looked up
+                    self._post(
+                        Looked(newest, [newest[0]], "", replayed)
+                    )  # it can be read while the others are looked up
                 if newest is None:
                     steps = []
                 elif not steps or newest[0] < steps[-1]:
@@ -114,7 +122,8 @@ class SamplesReading(AreaScreen):
                 else:
                     steps = steps + reader.steps(after=steps[-1])
                 self._newest, self._steps = newest, steps
-            self._post(Looked(newest, steps))
+            why_none = self._why_none(replayed) if newest is None else ""
+            self._post(Looked(newest, steps, why_none, replayed))
 
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)
     def load(self, step: int) -> None:
@@ -185,6 +194,26 @@ class SamplesReading(AreaScreen):
 
             self.reader = open_trajectories(self.context.the_run)
         return self.reader
+
+    def _replayed(self) -> int | None:
+        """What a replay has got to; None without one, and at its end."""
+        clock = self.context.clock
+        if clock is None or clock.ended:
+            return None
+        if self._step_times is None:
+            from rftui.runs.replay import StepTimes
+
+            self._step_times = StepTimes(self.context.the_run)
+        return self._step_times.at(clock())
+
+    def _why_none(self, replayed: int | None) -> str:
+        from rftui.runs.trajectory_opening import goes_on
+
+        if replayed is not None:
+            return f"No samples had been kept by step {replayed}: they come as the replay goes on."
+        if goes_on(self.context.the_run):
+            return "No samples have been kept yet: they appear here by themselves as steps are done."
+        return "No samples were kept: the run has ended."
 
     def _post(self, message: Message) -> None:
         if not get_current_worker().is_cancelled:

@@ -219,6 +219,19 @@ os._exit(9)"""
     assert open_trajectories(run).steps() == [1, 2]
 
 
+def test_of_a_replay_there_is_what_its_time_has_reached(tmp_path: Path) -> None:
+    run = create(tmp_path, "run")
+    keep_samples(run, *range(1, 11))
+    played = open_trajectories(run)
+    played.until = 7
+    assert played.newest() == (7, 112) and played.steps(after=5) == [6, 7]
+    assert {sample.step for sample in found(played, "reward>=0")} == set(range(1, 8))
+    one = played.of_step(4)[0]
+    assert {other.step for other in played.same_prompt(one)} == {1, 7}
+    played.until = 0
+    assert played.newest() is None and played.steps() == [] and found(played, "reward>=0") == []
+
+
 def test_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
     run = create(tmp_path, "run")
     path = run.path / "trajectories.db"
@@ -250,7 +263,9 @@ def test_the_database_may_be_elsewhere(tmp_path: Path) -> None:
     run = create(tmp_path / "runs", "run")
     run.write_info(RunInfo(name="run", status="finished", created=0.0, cwd=str(tmp_path)))
     run.config_path.write_text("logging:\n  trajectory_url: sqlite:///kept.db\n")
-    assert problem(run) == f"No samples have been kept yet: {tmp_path / 'kept.db'} is not there."
+    assert (
+        problem(run) == f"No samples were kept: the run has ended, and {tmp_path / 'kept.db'} is not there."
+    )
     saver = TrajectorySaver(f"sqlite:///{tmp_path / 'kept.db'}")
     saver.save([sample_row(9, 0, 0)])
     saver.close()

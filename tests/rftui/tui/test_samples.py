@@ -10,6 +10,7 @@ import pytest
 from conftest import screen_text, shows, until
 from fake_run import FakeRun, finished_run
 from fake_samples import keep_samples, sample_row
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -160,6 +161,21 @@ async def test_a_search_says_what_is_wrong_and_what_it_knows(run: RunDir) -> Non
         await shows(pilot, "step 30 of 1…30", "In May")
 
 
+async def test_keys_typed_right_behind_the_slash_are_its_text(run: RunDir) -> None:
+    async with opened(run, (80, 24)) as pilot:
+        await shows(pilot, "In May")
+        for key, char in (("slash", "/"), ("e", "e"), ("q", "q"), ("1", "1"), ("slash", "/")):
+            pilot.app.post_message(Key(key, char))
+        await shows(pilot, "→ “eq1/” in prompt or response")
+        assert screen(pilot).query_one("#query", Input).value == "eq1/"
+
+
+async def test_the_footer_is_whole_at_80_columns(run: RunDir) -> None:
+    async with opened(run, (80, 24)) as pilot:
+        text = await shows(pilot, "In May", "? help")
+        assert text.split("\n")[-1].endswith(": palette")
+
+
 async def test_d_compares_with_earlier_steps(run: RunDir) -> None:
     async with opened(run, (160, 48)) as pilot:
         await shows(pilot, "In May")
@@ -283,6 +299,41 @@ async def test_hidden_it_reads_nothing(run: RunDir, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(SamplesScreen, "look", lambda self: looked.append(1))
         await pilot.pause(0.4)
         assert looked == []
+
+
+async def test_a_replay_shows_samples_up_to_its_step(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "played", total=30)
+    for _ in range(30):
+        fake.step()
+        if fake.done == 12:
+            then = fake.now
+    fake.end("finished")
+    keep_samples(fake.run, *range(5, 31))
+    app = RftuiApp(tmp_path, fake.run, settings=Settings(refresh_s=0.1), speed=1)
+    async with app.run_test(size=(140, 40), notifications=True) as pilot:
+        clock = app.context.clock
+        assert clock is not None
+        clock.pause(True)
+        clock.jump(then)
+        await pilot.press("5")
+        await shows(pilot, "replay ×1 step 12", "step 12 of 5…12", "In May")
+        clock.jump(then + 10)
+        await shows(pilot, "replay ×1 step 13", "step 13 of 5…13")
+        clock.jump(then - 80)
+        await shows(pilot, "No samples had been kept by step 2")
+        clock.jump(clock.end)
+        await shows(pilot, "at its end", "step 30 of 5…30")
+
+
+async def test_of_a_run_that_ended_without_samples_none_are_waited_for(tmp_path: Path) -> None:
+    fake = FakeRun(tmp_path, "without", total=3)
+    fake.step()
+    fake.end("failed", "rank 0: boom")
+    async with opened(fake.run) as pilot:
+        text = await shows(pilot, "No samples were kept: the run has ended")
+        assert "wait" not in text and "yet" not in text
+        sqlite3.connect(keep_samples(fake.run, 1)).execute("DELETE FROM trajectories").connection.commit()
+        await shows(pilot, "No samples were kept: the run has ended.")
 
 
 # --- databases that are not well -----------------------------------------------------------------------
