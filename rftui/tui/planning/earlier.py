@@ -7,6 +7,8 @@ from rftui.runs.info import RunInfo
 from rftui.runs.rundir import RunDir, names
 from rftui.tui.planning.starting import Earlier, StartFollower, seconds
 
+UNKNOWN = ("preflight", "run directory")
+"""Steps that no run directory tells of: they came before it."""
 TRIED = 5
 """Runs that are looked into, the newest first."""
 
@@ -18,7 +20,8 @@ def earlier(run: RunDir) -> Earlier | None:
         with suppress(FindingsError):
             told = StartFollower(other, began).poll()
             if told.first_step:
-                return Earlier(other.name, seconds(told))
+                took = seconds(told)
+                return Earlier(other.name, {step: took[step] for step in took if step not in UNKNOWN})
     return None
 
 

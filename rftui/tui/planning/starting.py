@@ -60,8 +60,7 @@ NAMES = (
     "preflight",
     "run directory",
     "supervisor",
-    "ranks started",
-    "process group",
+    "ranks joined",
     "weights loaded",
     "rollout engine",
     "first rollout",
@@ -93,7 +92,6 @@ class _Seen:
     """What events have told so far: Unix times."""
 
     headers: dict[int, float] = field(default_factory=dict)
-    started: float | None = None
     loaded: float | None = None
     engine: float | None = None
     rollout_began: float | None = None
@@ -144,17 +142,18 @@ class StartFollower:
 
     def _steps(self, info: RunInfo) -> list[Step]:
         seen, ranks = self._seen, info.nproc
-        logs = len(list(self.run.logs_dir.glob("rank-*.log")))
+        started = min(ranks, len(list(self.run.logs_dir.glob("rank-*.log"))))
         joined = sorted(seen.headers.values())
-        if logs >= ranks and seen.started is None:
-            seen.started = min([self._clock(), *joined])
         supervised = info.started if info.launcher_pid is not None else None
         done: list[tuple[str, float | None, str]] = [
             ("preflight", info.created, CHECKED),
             ("run directory", info.created, str(self.run.path)),
             ("supervisor", supervised, _supervised(info) if supervised else ""),
-            ("ranks started", seen.started, f"{min(logs, ranks)}/{ranks}"),
-            ("process group", joined[-1] if len(joined) >= ranks else None, _joined(len(joined), ranks)),
+            (
+                "ranks joined",
+                joined[-1] if len(joined) >= ranks else None,
+                _joined(started, len(joined), ranks),
+            ),
             ("weights loaded", seen.loaded or seen.engine, seen.doing),
             ("rollout engine", seen.engine, ""),
             ("first rollout", seen.rollout, "sampling" if seen.rollout_began else ""),
@@ -206,9 +205,9 @@ def _supervised(info: RunInfo) -> str:
     return f"pid {info.supervisor_pid}{port}"
 
 
-def _joined(joined: int, ranks: int) -> str:
-    words = f"{joined}/{ranks} ranks"
-    return words if joined else f"{words}; torch is imported first"
+def _joined(started: int, joined: int, ranks: int) -> str:
+    words = f"{joined}/{ranks} in the process group"
+    return words if joined == ranks else f"{started}/{ranks} started, {words}; torch is imported first"
 
 
 def seconds(starting: Starting) -> dict[str, float]:

@@ -153,12 +153,15 @@ class LaunchScreen(Dialog[Outcome | None]):
 
         told = message.starting
         first_failure = told.failed and not (self.starting and self.starting.failed)
+        first_run = told.run is not None and not (self.starting and self.starting.run)
         self.starting = told
         room = self.query_one("#told").scrollable_content_region.width or 60
         self.query_one("#checklist", Static).update(checklist(told, room))
         self.query_one("#dialog").border_subtitle = self._what_leaving_does(told)
         if told.run is not None:
             self.query_one("#title", Static).update(Content.styled(f"Launch {told.run.name}", "bold"))
+        if first_run:
+            self.refresh_bindings()  # its logs can be read
         if told.first_step and self.is_current:
             self.dismiss(Outcome(told.run))
         elif first_failure:

@@ -40,11 +40,12 @@ def test_steps_are_ticked_off_as_the_directory_tells_of_them(tmp_path: Path) -> 
     fake.info.command = ["torchrun", "--master-port", "29511"]
     fake.run.write_info(fake.info)
     told = follower.poll()
-    assert states(told)["ranks started"] == "doing"
+    assert states(told)["ranks joined"] == "doing"
     assert f"pid {fake.info.supervisor_pid}, port 29511" in checklist(told, 80).plain
     join(fake, 0)
     told = follower.poll()
-    assert next(step.said for step in told.steps if step.name == "process group") == "1/2 ranks"
+    said = next(step.said for step in told.steps if step.name == "ranks joined")
+    assert said.startswith("1/2 started, 1/2 in the process group")
     join(fake, 1)
     assert states(follower.poll())["weights loaded"] == "doing"
     writer = fake.writers[0]
@@ -94,8 +95,9 @@ def test_it_is_held_against_the_newest_launch_of_the_preset_that_came_as_far(tmp
     (tmp_path / "broken" / "run.json").write_text("{")
     before = earlier(fake.run)
     assert before is not None and before.run == "newer"
-    assert {"ranks started", "first rollout", "first step"} <= before.seconds.keys()
-    before = Earlier("newer", {"preflight": 2.0, "first rollout": 5.1})
+    assert before.seconds.keys() >= {"ranks joined", "first rollout", "first step"}
+    assert "preflight" not in before.seconds
+    before = Earlier("newer", {"ranks joined": 2.0, "first rollout": 5.1})
     text = checklist(StartFollower(fake.run, time.time() - 10, before).poll(), 80).plain.split("\n")
     assert text[0].split() == ["now", "before"]
     rollout = next(line for line in text if "first rollout" in line)
