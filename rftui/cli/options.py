@@ -13,6 +13,13 @@ RunsDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable: the last line of output is JSON.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set section.key=value.")]
 
+Readonly = Annotated[
+    bool, typer.Option("--readonly", help="On the screen: launch, stop, delete, mend, write nothing.")
+]
+Slow = Annotated[
+    bool, typer.Option("--slow", help="On the screen, for slow lines: charts every 5 seconds only.")
+]
+
 
 def runs_folder(given: Path | None) -> Path:
     """The folder of runs to work in."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rftui.cli.options import RunsDir, runs_folder
+from rftui.cli.options import Readonly, RunsDir, Slow, runs_folder
 from rftui.runs.rundir import RunDir, find
 
 app = typer.Typer(add_completion=False)
@@ -19,6 +19,8 @@ def watch(
         bool,
         typer.Option("--plain", help="Lines of text instead of a screen, as without a terminal."),
     ] = False,
+    readonly: Readonly = False,
+    slow: Slow = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Watch a run live, or look at one that has ended.
@@ -28,10 +30,13 @@ def watch(
     folder = runs_folder(runs_dir)
     run = find(folder, name)
     if plain or not (sys.stdout.isatty() and sys.stdin.isatty()):
+        if readonly or slow:
+            raise typer.BadParameter("--readonly and --slow are for the screen; here lines are printed")
         raise typer.Exit(_follow(run))
+    from rftui.tui.settings import settings_with
     from rftui.tui.start import start
 
-    raise typer.Exit(start(folder, run))
+    raise typer.Exit(start(folder, run, settings_with(readonly=readonly, slow=slow)))
 
 
 def _follow(run: RunDir) -> int:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import msgspec
-
 from engine.findings import FindingsError
 from rftui.runs.rundir import default_runs_dir, find
-from rftui.tui.settings import Settings, read_settings
+from rftui.tui.settings import settings_with
 
 LAST_PORT = 65535
 
@@ -51,7 +49,7 @@ def _port(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     runs_dir = options.runs_dir or default_runs_dir()
-    settings = _with_flags(read_settings(), options)
+    settings = settings_with(readonly=options.readonly, slow=options.slow)
     run = find(runs_dir, options.name) if options.name else None
     if options.web:
         from rftui.tui.web import serve
@@ -61,13 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         return serve(arguments, options.host or "127.0.0.1", options.port or 0, token=not options.no_token)
     from rftui.tui.start import start
 
-    return start(runs_dir, run, settings=settings)
-
-
-def _with_flags(settings: Settings, options: argparse.Namespace) -> Settings:
-    """A flag that is given wins over the file."""
-    given = {name: True for name in ("readonly", "slow") if getattr(options, name)}
-    return msgspec.structs.replace(settings, **given)
+    return start(runs_dir, run, settings)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ def read_settings(path: Path | None = None) -> Settings:
         raise FindingsError([_wrong(path, str(error))]) from error
 
 
+def settings_with(*, readonly: bool, slow: bool) -> Settings:
+    """The user's settings; a flag that is given wins over the file. FindingsError as of `read_settings`."""
+    settings = read_settings()
+    return msgspec.structs.replace(
+        settings, readonly=readonly or settings.readonly, slow=slow or settings.slow
+    )
+
+
 def keep_setting(name: str, value: str | bool | float, path: Path | None = None) -> None:
     """Write one setting into the user's file; what else is in it stays, comments too. FindingsError."""
     import tomlkit

@@ -5,7 +5,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from rftui.runs.rundir import RunDir
-from rftui.tui.settings import Settings, read_settings
+from rftui.tui.settings import Settings
 
 FPS_OVER_SSH = "20"
 
@@ -17,12 +17,9 @@ def prepare(environ: MutableMapping[str, str]) -> None:
         environ.setdefault("TEXTUAL_FPS", FPS_OVER_SSH)
 
 
-def start(
-    runs_dir: Path, run: RunDir | None = None, *, settings: Settings | None = None, speed: float | None = None
-) -> int:
+def start(runs_dir: Path, run: RunDir | None, settings: Settings, *, speed: float | None = None) -> int:
     """Show the program until it is left; its exit code. Raises FindingsError before the first frame."""
     prepare(os.environ)
-    settings = settings if settings is not None else read_settings()
     from rftui.tui.app import run_app
 
     return run_app(runs_dir, run, settings=settings, speed=speed)

@@ -23,7 +23,7 @@ from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS
 from rftui.tui.screens.compare import CompareScreen
 from rftui.tui.screens.doctor import DoctorScreen
-from rftui.tui.settings import Settings, keep_setting, read_settings, settings_path
+from rftui.tui.settings import Settings, keep_setting, read_settings, settings_path, settings_with
 from rftui.tui.start import prepare
 from rftui.tui.themes import CONTRAST, THEMES
 
@@ -192,10 +192,9 @@ def test_wrong_flags_are_told() -> None:
 
 
 def test_flags_win_over_the_settings() -> None:
-    from rftui.tui.main import _parser, _with_flags
-
-    options = _parser().parse_args(["--readonly"])
-    assert _with_flags(Settings(slow=True), options) == Settings(slow=True, readonly=True)
+    settings_path().parent.mkdir(parents=True)
+    settings_path().write_text("slow = true\n")
+    assert settings_with(readonly=True, slow=False) == Settings(slow=True, readonly=True)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "70000"])

@@ -46,6 +46,13 @@ def test_plain_lines_follow_a_growing_run_to_its_failure(growing: FakeRun) -> No
     assert "ValueError: boom" in out
 
 
+@pytest.mark.parametrize("flag", ["--slow", "--readonly"])
+def test_what_is_for_the_screen_is_refused_where_lines_are_printed(flag: str, finished: RunDir) -> None:
+    done = rft("watch", finished.name, flag, "--runs-dir", finished.path.parent)
+    assert done.returncode == 2
+    assert "here lines are printed" in " ".join(done.stderr.replace("│", "").split())
+
+
 def test_an_unknown_run_is_bad_input(finished: RunDir) -> None:
     done = rft("watch", "qwen-gsm9k", "--runs-dir", finished.path.parent)
     assert done.returncode == 2
@@ -91,12 +98,16 @@ class Tmux:
         self._call("kill-server")
 
 
+def watching(run: RunDir, size: tuple[int, int], *flags: str) -> Tmux:
+    command = f"{sys.executable} -c '{RFT}' watch {run.name} --runs-dir {run.path.parent}"
+    return Tmux(size, " ".join((command, *flags)))
+
+
 @pytest.fixture(params=[(80, 24), (160, 48)], ids=["80x24", "160x48"])
 def terminal(request: pytest.FixtureRequest, growing: FakeRun) -> Iterator[Tmux]:
     if shutil.which("tmux") is None:
         pytest.skip("tmux is not installed")
-    run = growing.run
-    tmux = Tmux(request.param, f"{sys.executable} -c '{RFT}' watch {run.name} --runs-dir {run.path.parent}")
+    tmux = watching(growing.run, request.param)
     yield tmux
     tmux.close()
 
@@ -108,7 +119,24 @@ def test_the_program_runs_in_a_real_terminal(terminal: Tmux, growing: FakeRun) -
     assert any("╭─ reward" in line and "╮╭─ KL to reference" in line for line in lines)
     growing.step()
     terminal.shows("step 41/200")
+    terminal.press("K")
+    terminal.shows("Stop growing?")
+    for key in ("Down", "Down", "Enter"):
+        terminal.press(key)
     terminal.press("q")
     left = terminal.shows("growing keeps running")
     assert "rft watch growing" in left
     assert "╭─ reward" not in left
+
+
+def test_readonly_is_a_flag_too(growing: FakeRun) -> None:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    terminal = watching(growing.run, (80, 24), "--readonly")
+    try:
+        terminal.shows("● running", "q quit")
+        terminal.press("K")
+        terminal.press("?")
+        assert "Stop growing?" not in terminal.shows("esc closes")
+    finally:
+        terminal.close()
