@@ -8,7 +8,7 @@ DOCTOR_KEYS = (
     Key("f", "fix", "fix", "do what is safe about it: shows the command and asks first"),
     Key("y", "copy", "copy", "copy the command that mends it"),
     Key("n", "next_wrong", "next", "go to the next check that is not well", footer=False),
-    Key("i", "ignore", "ignore", "ignore what it says, with a reason; again to show it"),
+    Key("i", "ignore", "ignore", "ignore what it says, with a reason; again to show it", footer=False),
     Key("a", "deep", "deep", "also import packages, in child processes: up to a minute"),
     Key("A", "active", "active", "also use GPUs and network: all-reduce; asks first", shown="A"),
     Key(

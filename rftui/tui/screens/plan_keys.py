@@ -4,10 +4,22 @@ from rftui.tui.keys import Key
 
 PLAN_KEYS = (
     Key("enter", "edit", "edit", "edit the value; enter keeps it, esc leaves it as it was"),
-    Key("space", "pin", "pin", "keep the planner's choice as it is, or let go of your value again"),
-    Key("u", "revert", "revert", "back to the planner's choice, the preset's value or the default"),
+    Key(
+        "space",
+        "pin",
+        "pin",
+        "keep the planner's choice as it is, or let go of your value again",
+        footer=False,
+    ),
+    Key(
+        "u",
+        "revert",
+        "revert",
+        "back to the planner's choice, the preset's value or the default",
+        footer=False,
+    ),
     Key("f", "fix", "fix", "apply the fix marked `f ▸`: of the finding chosen, or of this parameter"),
-    Key("n", "next_error", "next error", "go to the next parameter with an error or a warning"),
+    Key("n", "next_error", "next error", "go to the next parameter with an error or a warning", footer=False),
     Key("L", "launch", "launch", "start the run", shown="L"),
     Key(
         "slash",
@@ -17,8 +29,10 @@ PLAN_KEYS = (
         shown="/",
         priority=True,
     ),
-    Key("v", "command", "command", "the exact command, with its environment; again to go back"),
-    Key("G", "machine", "machine", "plan for a described machine, such as 8xA100-80", shown="G"),
+    Key("v", "command", "command", "the exact command, with its environment; again to go back", footer=False),
+    Key(
+        "G", "machine", "machine", "plan for a described machine, such as 8xA100-80", shown="G", footer=False
+    ),
     Key("tab", "pane(1)", "pane", "next pane: form, memory, findings, machine, command"),
     Key("shift+tab", "pane(-1)", "previous pane", "previous pane", footer=False),
     Key("left", "cycle(-1)", "previous value", "previous of the values there are", footer=False),

@@ -115,7 +115,7 @@ async def test_answers_appear_as_they_come(tmp_path: Path, made: Made) -> None:
         )
         assert "1 checking" in text and "done at last" not in text
         assert "network  1 more does not apply: there is no network here" in text
-        assert all(len(line) <= 80 for line in text.split("\n"))
+        assert all(len(line) <= 80 for line in text.split("\n")) and text.endswith(": palette")
         made.gate.set()
         await shows(pilot, "done at last", "✔ 2 fine")
 

@@ -44,7 +44,7 @@ async def test_runs_presets_and_machine_stand_side_by_side(tmp_path: Path) -> No
         assert text.index("newer") < text.index("older")
         assert "◌ needs pretrain" in text
         assert "GPUs  none: runs use the CPU" in text
-        assert all(len(line) <= 80 for line in text.split("\n"))
+        assert all(len(line) <= 80 for line in text.split("\n")) and text.endswith(": palette")
 
 
 async def test_enter_opens_the_run_and_escape_comes_back(tmp_path: Path) -> None:

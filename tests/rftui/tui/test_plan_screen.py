@@ -279,9 +279,9 @@ async def test_keys_of_the_form_do_nothing_in_other_panes(app: RftuiApp) -> None
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)
         await at(pilot, CHECKPOINTING)
-        assert "space pin" in screen_text(app)
+        assert "⏎ edit" in screen_text(app) and screen_text(app).endswith(": palette")
         await pilot.press("tab")
-        await until(pilot, lambda: "space pin" not in screen_text(app))
+        await until(pilot, lambda: "⏎ edit" not in screen_text(app))
         await pilot.press("space", "right", "enter")
         await pilot.pause()
         assert screen.edits is not None and screen.edits.values == {}
