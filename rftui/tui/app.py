@@ -164,7 +164,31 @@ class RftuiApp(App[None]):
             self.screen.show_place(place)
 
     async def open_plan(self, preset: str) -> None:
-        """Open the plan of a preset or YAML file, in place of the one before."""
+        """Open the plan of a preset or YAML file, in place of the one before; asks if that is not saved."""
+        unsaved = self._unsaved()
+        if not unsaved:
+            await self._plan(preset)
+            return
+        from rftui.tui.screens.confirm import ConfirmScreen
+
+        def answered(forget: bool | None) -> None:
+            self.call_later(*((self._plan, preset) if forget else (self.open_area, "plan")))
+
+        lost = f"{unsaved} value{'s' * (unsaved > 1)} that you gave to the open plan would be lost."
+        ask = ConfirmScreen(f"Open {preset}?", [lost], "Open it, and forget them", "Stay with the open plan")
+        async with self._moving:
+            await self.push_screen(ask, answered)
+
+    def _unsaved(self) -> int:
+        """How many values of the open plan no file holds."""
+        if "plan" not in self._opened:
+            return 0
+        from rftui.tui.screens.plan import PlanScreen
+
+        plan = self.get_screen_stack(self._opened["plan"])[0]
+        return plan.unsaved if isinstance(plan, PlanScreen) else 0
+
+    async def _plan(self, preset: str) -> None:
         self.context = replace(self.context, preset=preset)
         await self._renew(["plan"], "plan")
 
@@ -219,8 +243,20 @@ class RftuiApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys of this screen."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self._keys()))
+
+    def _keys(self) -> tuple[Key, ...]:
+        """Of this screen; of a dialog those that work in it."""
         keys: tuple[Key, ...] = getattr(self.screen, "KEYS", ())
-        self.push_screen(HelpScreen((*keys, *APP_KEYS)))
+        if not self.screen.is_modal:
+            return (*keys, *APP_KEYS)
+        told = {key.action: key for key in keys}
+        for _, binding, _, tooltip in self.screen.active_bindings.values():
+            if binding.description and binding.action not in told:
+                help, shown = tooltip or binding.description.lower(), self.get_key_display(binding)
+                told[binding.action] = Key(binding.key, binding.action, binding.description, help, shown)
+        return tuple(told.values())
 
     def action_next_theme(self) -> None:
         """Next of our themes."""

@@ -13,10 +13,14 @@ from textual.dom import DOMNode
 from rftui.runs.rundir import RunDir, names
 from rftui.tui.areas import AREAS
 from rftui.tui.keys import APP_KEYS, Key
+from rftui.tui.screens.dialog import EVERYWHERE
 from rftui.tui.themes import THEMES
 
 if TYPE_CHECKING:
     from rftui.tui.app import RftuiApp
+
+_NOT_OFFERED = ("app.area(", "command_palette", "app.command_palette")
+"""Areas are offered by their names; the palette is open."""
 
 
 class Command(NamedTuple):
@@ -57,20 +61,21 @@ class RftCommands(Provider):
 
     def _commands(self) -> Iterator[Command]:
         rft = self.rft
+        modal = self.screen.is_modal  # a dialog has to be answered before anything else is opened
         keys: tuple[Key, ...] = getattr(self.screen, "KEYS", ())
         node = self.focused or self.screen
-        for key in _distinct((*keys, *APP_KEYS)):
+        for key in _distinct((*keys, *(EVERYWHERE if modal else APP_KEYS))):
             target = _target(node, key)
-            if target is not None and not key.action.startswith(("app.area(", "command_palette")):
+            if target is not None and not key.action.startswith(_NOT_OFFERED):
                 run = partial(rft.run_action, key.action, target)
                 yield Command(key.label, f"{key.help}  ({key.name})", run)
-        for area in AREAS:
+        for area in () if modal else AREAS:
             if not area.of_run or rft.context.run is not None:
                 yield Command(f"go to {area.name}", f"({area.key})", partial(rft.open_area, area.name))
         for theme in THEMES:
             run = partial(rft.run_action, f"app.look('{theme.name}')")
             yield Command(f"theme {theme.name}", "use these colours from now on", run)
-        presets, runs = self._named
+        presets, runs = ([], []) if modal else self._named
         for preset in presets:
             yield Command(f"open preset {preset}", "plan it", partial(rft.open_plan, preset))
         for run_dir in runs:

@@ -2,15 +2,27 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.findings import FindingsError
 from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.plan_panes import PanesScreen
 from rftui.tui.screens.presets import PresetsScreen
 
+if TYPE_CHECKING:
+    from rftui.tui.planning.edits import Edits
+
 
 class FilesScreen(PanesScreen):
     """Asks for a line where one is needed, and says what was done."""
+
+    _kept: "Edits | None" = None
+    """The edits that were written or saved last."""
+
+    @property
+    def unsaved(self) -> int:
+        """How many values were given that no file holds."""
+        return len(self.edits.values) if self.edits is not None and self.edits != self._kept else 0
 
     def action_machine(self) -> None:
         """Ask for a machine to plan for."""
@@ -87,6 +99,7 @@ class FilesScreen(PanesScreen):
         except FindingsError as error:
             self.notify(error.findings[0].cause, severity="error", markup=False)
         else:
+            self._kept = self.edits
             self.notify(said, markup=False)
 
     def action_copy(self) -> None:

@@ -22,7 +22,9 @@ from rftui.tui.areas import AREAS, REPLAY
 from rftui.tui.context import Context
 from rftui.tui.keys import APP_KEYS
 from rftui.tui.screens.compare import CompareScreen
+from rftui.tui.screens.confirm import ConfirmScreen
 from rftui.tui.screens.doctor import DoctorScreen
+from rftui.tui.screens.plan import PlanScreen
 from rftui.tui.settings import Settings, keep_setting, read_settings, settings_path, settings_with
 from rftui.tui.start import prepare
 from rftui.tui.themes import CONTRAST, THEMES
@@ -112,6 +114,49 @@ async def test_help_opens_on_every_area_and_closes(area: Any, tmp_path: Path) ->
         await shows(pilot, "leave the program; a run keeps running")
         await pilot.press("escape")
         assert app.area_now == area.name and len(app.screen_stack) == 1
+
+
+async def test_help_and_palette_of_a_dialog_are_about_the_dialog(tmp_path: Path) -> None:
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 60)) as pilot:
+        await shows(pilot, "home")
+        dialog = ConfirmScreen("Delete it?", ["for ever"], "Delete it")
+        await app.push_screen(dialog)
+        await pilot.press("question_mark")
+        text = await shows(pilot, "esc closes", "cancel", "find a command by name")
+        assert "leave the program" not in text
+        await pilot.press("question_mark", "colon")
+        text = await shows(pilot, "theme rft-light", "show these keys")
+        assert "go to runs" not in text and "open preset" not in text
+        await pilot.press("escape", "question_mark", "escape")
+        await until(pilot, lambda: app.screen is dialog)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+async def test_what_was_given_to_a_plan_is_not_lost_without_asking(tmp_path: Path) -> None:
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.open_plan("quickstart")
+        plan = app.screen
+        assert isinstance(plan, PlanScreen)
+        await until(pilot, lambda: plan.edits is not None)
+        await app.open_plan("quickstart")  # nothing was given: opened anew
+        assert app.screen is not plan and isinstance(app.screen, PlanScreen)
+        plan = app.screen
+        await until(pilot, lambda: plan.edits is not None)
+        assert plan.edits is not None
+        plan.change(plan.edits.with_value("train.steps", 7))
+        await app.open_area("home")
+        for answer in ("escape", "enter"):
+            await app.open_plan("sort-small" if answer == "escape" else "quickstart")
+            await shows(pilot, "1 value that you gave to the open plan would be lost")
+            await pilot.press(answer)
+            await until(pilot, lambda: app.screen is plan)
+        await app.open_plan("quickstart")
+        await shows(pilot, "would be lost")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen) and app.screen is not plan)
 
 
 async def test_t_changes_the_theme_and_keeps_it(tmp_path: Path) -> None:
