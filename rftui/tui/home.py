@@ -34,7 +34,7 @@ _OTHER_TASK = "other"
 
 @dataclass(frozen=True)
 class PresetRow:
-    """A preset, what it asks for besides, and whether it fits this machine (None: not known yet)."""
+    """A preset, what it asks for besides, and whether it fits this machine (None: not known)."""
 
     name: str
     title: str
@@ -46,6 +46,8 @@ class PresetRow:
     task: str = ""
     asks: str = ""
     """The model and the algorithm."""
+    planning: bool = False
+    """Whether it will be known in a moment if it fits."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def preset_line(preset: PresetRow, width: int) -> Content:
     elif preset.problem:
         fits = Content.styled(f"? {preset.problem}", "$quiet")
     elif preset.fits is None:
-        fits = Content.styled("◌ planning", "$quiet")
+        fits = Content.styled("◌ planning" if preset.planning else "", "$quiet")
     else:
         peak = f", {preset.peak_gb:.3g} GB" if preset.peak_gb is not None else ""
         glyph, words, colour = ("✔", "fits", "$success") if preset.fits else ("✖", "does not fit", "$error")

@@ -1,6 +1,7 @@
 """Where the program opens: runs, presets, and this machine."""
 
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on, work
@@ -131,12 +132,12 @@ class HomeScreen(AreaScreen):
     @work(thread=True, exclusive=True, group="presets", exit_on_error=False)
     def plan_presets(self) -> None:
         """Names at once, then one plan after another."""
-        rows = home.presets_known()
+        rows = [replace(row, planning=not row.needs and not row.problem) for row in home.presets_known()]
         self.post_message(self.Presets(list(rows)))
         for place, row in enumerate(rows):
             if get_current_worker().is_cancelled:
                 return
-            if not row.needs and not row.problem:
+            if row.planning:
                 rows[place] = home.planned(row)
                 self.post_message(self.Presets(list(rows)))
 

@@ -347,8 +347,10 @@ async def test_what_would_run_is_written_and_kept_as_a_preset(app: RftuiApp, tmp
         saved = loader.load("my-quickstart").layer.values
         assert saved["optim.max_steps"] == 7 and CHECKPOINTING not in saved
         await pilot.press("o")
-        await shows(pilot, "Plan which preset?", "my-quickstart  yours")
-        await pilot.press("down", "enter")
+        await shows(pilot, "Plan which preset?", "my-quickstart", "(yours)")
+        await pilot.press("slash", *"my", "minus", *"q")
+        await until(pilot, lambda: "gsm8k" not in screen_text(app))
+        await pilot.press("enter")
         await until(pilot, lambda: app.context.preset == "my-quickstart")
         await settled(pilot)
         await shows(pilot, "plan my-quickstart")
@@ -359,10 +361,22 @@ async def test_what_would_run_is_written_and_kept_as_a_preset(app: RftuiApp, tmp
 async def test_without_a_preset_one_is_asked_for_and_escape_shows_defaults(app: RftuiApp) -> None:
     async with app.run_test(notifications=True, size=(80, 24)) as pilot:
         await app.open_area("plan")
-        await shows(pilot, "Plan which preset?", "gsm8k", "built in")
+        await shows(pilot, "Plan which preset?", "first steps", "gsm8k")
         await pilot.press("escape")
         await settled(pilot)
         await shows(pilot, "plan defaults", "✖ ")
+
+
+async def test_a_file_is_named_where_presets_are_asked_for(app: RftuiApp, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("model:\n  pretrain: toy:sort\n")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.open_area("plan")
+        await shows(pilot, "Plan which preset?", "gsm8k")
+        await pilot.press("slash", *"own", "full_stop", *"yaml")
+        assert "gsm8k" in screen_text(app), "no preset has these words: all stay in sight"
+        await pilot.press("enter")
+        await settled(pilot)
+        await shows(pilot, "plan own")
 
 
 async def test_a_preset_that_cannot_be_read_is_said_so(app: RftuiApp, tmp_path: Path) -> None:
