@@ -6,9 +6,8 @@ from typing import ClassVar
 from textual import on
 from textual.binding import BindingType
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from rftui.runs import trajectory_query
 from rftui.runs.samples import LIMIT, Sample
 from rftui.runs.trajectory_query import Query
 from rftui.tui.keys import Key, bindings
@@ -18,6 +17,7 @@ from rftui.tui.screens import samples_reading as said
 from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.samples_keys import SAMPLES_KEYS
 from rftui.tui.screens.samples_showing import SamplesShowing
+from rftui.tui.widgets.query_line import QueryLine
 from rftui.tui.widgets.row_list import ROW_KEYS, RowList
 
 WIDTHS = [(0, "-xs"), (100, "-md"), (150, "-wide"), (200, "-lg")]
@@ -35,8 +35,6 @@ class SamplesScreen(SamplesShowing):
 
     def on_mount(self) -> None:
         """Look for samples, again and again."""
-        self.query_one("#query").display = False
-        self.query_one("#wrong").display = False
         for id, title in (("steps", "step · reward · kept"), ("list", "samples"), ("reading", "sample")):
             self.query_one(f"#{id}").border_title = title
         self._show_message(Content.styled("looking for samples", "$quiet italic"))
@@ -223,52 +221,26 @@ class SamplesScreen(SamplesShowing):
         return super().check_action(action, parameters)
 
     def action_search(self) -> None:
-        """Type what to look for. The focus is there at once: what is typed now is text already."""
-        box = self.query_one("#query", Input)
-        box.display = True
-        self.set_focus(box)
+        """Type what to look for."""
+        self.query_one(QueryLine).ask()
 
-    @on(Input.Changed, "#query")
-    def typed(self, event: Input.Changed) -> None:
-        """Say at once what is wrong with it."""
-        if not event.input.display:
-            return
-        try:
-            wrong = trajectory_query.described(trajectory_query.parse(event.value))
-            sign = "→ " if wrong else ""
-        except ValueError as error:
-            wrong, sign = str(error), "✖ "
-        line = self.query_one("#wrong", Static)
-        line.display = True
-        line.update(Content(sign + (shading.printable(wrong) or trajectory_query.HELP)))
-        line.set_class(sign == "✖ ", "-error")
-
-    @on(Input.Submitted, "#query")
-    def submitted(self, event: Input.Submitted) -> None:
-        """Search for it."""
-        try:
-            query = trajectory_query.parse(event.value)
-        except ValueError:
-            return
-        self.query_one("#wrong").display = False
+    @on(QueryLine.Asked)
+    def search(self, message: QueryLine.Asked) -> None:
+        """Search for it; for nothing: show a step again."""
         self.set_focus(self.query_one("#samples"))
-        if query == Query():
+        if message.query == Query():
             self._leave_search()
             if self.step is not None:
                 self._go_to_step(self.step)
             return
-        self.query_now, self.searched = query, ", searching"
+        self.query_now, self.searched = message.query, ", searching"
         self.following = False
         self._take([])
-        self.find(query)
+        self.find(message.query)
 
     def _leave_search(self) -> None:
-        box = self.query_one("#query", Input)
-        if self.query_now is not None or box.display:
-            box.value = ""
-            box.display = False
-            self.query_one("#wrong").display = False
-            self.query_now = None
+        self.query_now = None
+        self.query_one(QueryLine).close()
 
     # --- one sample ------------------------------------------------------------------------------------
 
@@ -317,7 +289,7 @@ class SamplesScreen(SamplesShowing):
 
     async def action_back(self) -> None:
         """One thing less: differences, zoom, search; then live."""
-        if self.query_one("#query").has_focus and self.query_now is None:
+        if self.query_one(QueryLine).field.has_focus and self.query_now is None:
             self._leave_search()
             self.set_focus(self.query_one("#samples"))
         elif self._nth is not None:

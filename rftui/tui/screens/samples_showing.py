@@ -4,7 +4,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from engine.findings import Finding
 from rftui.runs import trajectory_query
@@ -17,6 +17,7 @@ from rftui.tui.samples.arrange import ORDERS, worst_groups
 from rftui.tui.screens.samples_reading import Compared, SamplesReading
 from rftui.tui.widgets.fitted import Fitted
 from rftui.tui.widgets.footer import Footer
+from rftui.tui.widgets.query_line import QueryLine
 from rftui.tui.widgets.row_list import RowList
 from rftui.tui.widgets.sample_text import SampleText
 
@@ -52,8 +53,7 @@ class SamplesShowing(SamplesReading):
 
     def compose(self) -> ComposeResult:
         yield Fitted(id="status")
-        yield Input(id="query", placeholder=trajectory_query.HELP, compact=True)
-        yield Static(id="wrong")
+        yield QueryLine(id="asking")
         yield Static(id="message")
         with Container(id="body"):
             with Container(id="lists"):
