@@ -55,9 +55,9 @@ class _Feed:
                 return new
 
 
-def tail_state(run: RunDir, tail_bytes: int) -> RunState:
-    """What the newest `tail_bytes` of each event file add up to."""
-    feed = _Feed(EventFollower(run.events_dir, tail_bytes=tail_bytes))
+def tail_state(run: RunDir, tail_bytes: int, only: str = "") -> RunState:
+    """What the newest `tail_bytes` of each event file add up to, or of the `only` one."""
+    feed = _Feed(EventFollower(run.events_dir, tail_bytes=tail_bytes, only=only))
     feed.advance(float("inf"))
     return feed.state
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODEL, ALGORITHM = "model.pretrain", "algorithm.advantage_estimator"
 SPARK_CELLS = 12
 _BARS = "▁▂▃▄▅▆▇█"
-_TAIL_BYTES = 1 << 17
+_TAIL_BYTES, _RANK_0 = 1 << 17, "rank-00000.jsonl"
 _FIXED_CELLS = 45
 """Of a run's line, without name and curve."""
 _LIMIT_S = 60.0
@@ -59,8 +59,8 @@ class Badge:
 
 
 def rewards_of(run: RunDir) -> tuple[float, ...]:
-    """The newest rewards of a run, as many as a small curve has cells, from the tail of its events."""
-    series = tail_state(run, _TAIL_BYTES).series.get(REWARD)
+    """The newest rewards of a run, as many as a small curve has cells, from the tail of rank 0's events."""
+    series = tail_state(run, _TAIL_BYTES, only=_RANK_0).series.get(REWARD)
     if series is None or not len(series):
         return ()
     low, high = series.bounds()

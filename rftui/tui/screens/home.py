@@ -25,7 +25,7 @@ from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.option_rows import show_rows
 from rftui.tui.widgets.options import Options
 
-REFRESH_S = 4.0
+REFRESH_S = 5.0
 MACHINE_S = 15.0
 RECENT = 50
 """Runs that are listed here; all of them stand in the area of runs."""
@@ -163,7 +163,7 @@ class HomeScreen(AreaScreen):
 
     def _paint(self) -> None:
         self.set_class(self._listed and not self._runs, "-empty")
-        self.query_one("#head", Static).update(self._head())
+        _show(self.query_one("#head", Static), self._head())
         runs, presets = self.query_one("#runs", OptionList), self.query_one("#presets", OptionList)
         laid_out = presets.size.width and (runs.size.width or not self._runs)
         if not laid_out and not self._waited:  # nobody knows yet how long a line may be
@@ -175,7 +175,7 @@ class HomeScreen(AreaScreen):
         self._paint_runs(runs, words)
         self._paint_presets(presets, words)
         machine = self.query_one("#machine", Static)
-        machine.update(home.machine_lines(self._machine, self._badge, max(30, machine.size.width)))
+        _show(machine, home.machine_lines(self._machine, self._badge, max(30, machine.size.width)))
         filled = (bool(self._runs), bool(self._presets))
         if filled != self._filled:  # a new footer takes longer than all the rest
             self._filled = filled
@@ -283,3 +283,9 @@ class HomeScreen(AreaScreen):
 def _line_cells(options: OptionList) -> int:
     """What a line may have beside two cells of padding and one of a scrollbar, which may come."""
     return max(30, options.size.width - 3)
+
+
+def _show(text: Static, content: Content) -> None:
+    """Show other words, if they are others: all of the screen is laid out for them."""
+    if not (isinstance(text.content, Content) and content.is_same(text.content)):
+        text.update(content)
