@@ -93,7 +93,7 @@ def _table(
     for key, cells in rows:
         parts = [Content.styled(f"{_key(key, key_room):<{key_room}}", "$quiet")]
         for (text, style), cell in zip(cells, widths, strict=True):
-            parts.append(Content.styled(f"{cut(clean_line(text), cell):>{cell}}", style))
+            parts.append(Content.styled(f"{_fitting(clean_line(text), cell):>{cell}}", style))
         lines.append(Content(" ").join(parts))
     return Content("\n").join(lines)
 
@@ -108,6 +108,13 @@ def _shared(needed: Sequence[int], wished: Sequence[int], room: int) -> list[int
         at = unmet.index(max(unmet))
         widths[at], unmet[at] = widths[at] + 1, unmet[at] - 1
     return widths
+
+
+def _fitting(text: str, room: int) -> str:
+    """A cell in its room: rather without its difference, or the folder of a path, than cut."""
+    bare = text.strip("'").rstrip("/").rpartition("/")[2]
+    whole = (each for each in (text, text.partition(" (")[0], bare) if len(each) <= room)
+    return next(whole, cut(bare, room))
 
 
 def _key(key: str, room: int) -> str:

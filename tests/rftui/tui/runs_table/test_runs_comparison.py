@@ -5,6 +5,7 @@ import io
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,15 @@ from rftui.runs.rundir import RunDir, create
 from rftui.tui.charts import paint
 from rftui.tui.plot import HUE_NAMES
 from rftui.tui.runs_table import exporting
-from rftui.tui.runs_table.comparison import Asked, Comparer, Difference, deltas, differences
+from rftui.tui.runs_table.comparison import (
+    LETTERS,
+    Asked,
+    Compared,
+    Comparer,
+    Difference,
+    deltas,
+    differences,
+)
 from rftui.tui.runs_table.overlay import plot_of
 from rftui.tui.runs_table.side_by_side import legend, numbers_row, numbers_table, settings_table
 
@@ -145,6 +154,24 @@ def test_tables_fit_their_width(comparer: Comparer) -> None:
         for table in (settings_table, numbers_table):
             assert all(len(line) <= width for line in table(seen, width).plain.split("\n"))
     assert "b faster" in settings_table(seen, 60).plain
+
+
+def test_of_many_runs_values_give_way_before_they_are_cut(comparer: Comparer) -> None:
+    runs = tuple(Compared(letter, f"run-{letter}", "finished", 9) for letter in LETTERS)
+    models = [f"'org/model-{letter}'" for letter in LETTERS]
+    settings = (
+        Difference("model.pretrain", tuple(models)),
+        Difference("algorithm.init_kl_coef", ("0.01",) * 8),
+    )
+    deltas_of = tuple(deltas([{"steps": 120.0 + at} for at in range(8)], ("steps",)))
+    seen = replace(comparer.look(Asked()), runs=runs, differences=settings, deltas=deltas_of)
+    _, first, second = settings_table(seen, 94).plain.split("\n")
+    assert first.split() == ["model.pretrain", *(f"model-{letter}" for letter in LETTERS)]
+    assert second.split()[0] == "init_kl_coef"
+    assert numbers_table(seen, 60).plain.split("\n")[1].split() == [
+        "steps",
+        *(str(120 + at) for at in range(8)),
+    ]
 
 
 def test_the_files_of_a_comparison(comparer: Comparer, tmp_path: Path) -> None:
