@@ -97,6 +97,16 @@ def run_line(run: RunSummary, values: Sequence[float], now: float, width: int) -
     )
 
 
+def is_on(run: RunSummary) -> bool:
+    """Whether it goes on, as far as is known."""
+    return run.status in ("launching", "running", "stalled")
+
+
+def runs_on_first(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """Runs that go on, then the others, in the order given."""
+    return sorted(runs, key=lambda run: not is_on(run))
+
+
 def runs_with(runs: Sequence[RunSummary], words: str) -> list[RunSummary]:
     """Runs that have all the words in name, status or preset."""
     return [run for run in runs if _has(words, run.name, run.status, run.preset)]

@@ -111,7 +111,7 @@ class HomeScreen(AreaScreen):
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
     def list_runs(self) -> None:
         """The runs of the folder, and the curves of those that changed."""
-        runs = list_runs(self.context.runs_dir)
+        runs = home.runs_on_first(list_runs(self.context.runs_dir))
         for run in runs[:RECENT]:
             if run.status != "unreadable" and self._changed.get(run.name) != run.updated:
                 self._rewards[run.name] = home.rewards_of(RunDir(run.path))
@@ -197,10 +197,10 @@ class HomeScreen(AreaScreen):
         options.border_title = f"presets · {len(found)} of {len(self._presets)}" if words else "presets"
 
     def _head(self) -> Content:
-        live = sum(run.status in ("running", "launching", "stalled") for run in self._runs)
+        live = sum(map(home.is_on, self._runs))
         count = f"{len(self._runs)} run" + "s" * (len(self._runs) != 1)
         going = f", {live} running" if live else ""
-        going += f", the newest {RECENT} here" if len(self._runs) > RECENT else ""
+        going += f", {RECENT} of them here" if len(self._runs) > RECENT else ""
         return Content.assemble(
             ("rft ", "bold $primary"),
             ("▸ ", "$quiet"),

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from rftui.runs.rundir import RunDir
+from rftui.runs.rundir import RunDir, runs_dir_option
 from rftui.tui.context import Context
 from rftui.tui.keys import Key, bindings
 from rftui.tui.runs_table import columns, written
@@ -145,7 +145,7 @@ class RunsScreen(RunActions, ExportActions):
         return Content.assemble(
             (f"No runs in {self.context.runs_dir} yet.\n\n", "bold"),
             "Start one:             ",
-            ("rft launch quickstart\n", "bold $primary"),
+            (f"rft launch quickstart{runs_dir_option(self.context.runs_dir)}\n", "bold $primary"),
             "Look somewhere else:   ",
             ("rftui --runs-dir DIR ", "bold $primary"),
         )

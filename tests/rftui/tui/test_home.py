@@ -178,7 +178,7 @@ def test_an_unreadable_run_has_no_curve(tmp_path: Path) -> None:
     assert "! unreadable" in line.plain
 
 
-async def test_all_runs_are_counted_where_only_the_newest_are_listed(
+async def test_all_runs_are_counted_where_only_some_are_listed_those_that_go_on_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(home_screen, "RECENT", 2)
@@ -188,8 +188,8 @@ async def test_all_runs_are_counted_where_only_the_newest_are_listed(
         finished_run(tmp_path, f"run-{number}", steps=2)
     app = RftuiApp(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
-        text = await shows(pilot, "4 runs, 1 running, the newest 2 here")
-        assert "oldest" not in text
+        text = await shows(pilot, "4 runs, 1 running, 2 of them here", "run-2")
+        assert text.index("oldest") < text.index("run-2") and "run-1" not in text
 
 
 async def test_the_footer_is_made_anew_only_when_its_keys_are_others(
