@@ -94,9 +94,7 @@ class PanesScreen(ConsideringScreen):
 
     def _show_status(self) -> None:
         if self.now is None or self.ground is None:  # the planner is imported by the thread that reads
-            doing = (
-                "reading the preset and this machine" if self.context.preset else "no preset yet"
-            )
+            doing = "reading the preset and this machine" if self.context.preset else "no preset yet"
             line = Content.styled(f"rft ▸ plan   {doing}", "$quiet italic")
         else:
             from rftui.tui.planning import words
