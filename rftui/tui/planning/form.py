@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from rftui.tui.planning.rows import GLYPHS, ORIGINS, Field, Heading, Problem, Row
 
-NAME_CELLS, WIDE_NAME_CELLS = 27, 31
-VALUE_CELLS, WIDE_VALUE_CELLS = 17, 24
-WIDE = 90
+COLUMNS = ((100, 31, 30), (80, 27, 28), (0, 27, 17))
+"""From this width on: cells of names and of values."""
 
 
 class Part(NamedTuple):
@@ -18,8 +17,7 @@ class Part(NamedTuple):
 
 def value_column(width: int) -> tuple[int, int]:
     """Where values begin, and how many cells they have."""
-    name, value = (WIDE_NAME_CELLS, WIDE_VALUE_CELLS) if width >= WIDE else (NAME_CELLS, VALUE_CELLS)
-    return 2 + name, value
+    return next((2 + name, value) for least, name, value in COLUMNS if width >= least)
 
 
 def parts(row: Row, width: int) -> list[Part]:
