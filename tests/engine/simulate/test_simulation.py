@@ -1,6 +1,7 @@
 """Simulated ranks need what real ones do, and many are simulated as well as few."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.findings import FindingsError
 from engine.simulate.report import Simulation
 from engine.simulate.run import simulate
 from tests.engine.ranks import run_ranks
+from tests.engine.simulate.apart import simulate_apart
 
 CASES = {
     "plain": [],
@@ -22,11 +24,14 @@ CASES = {
 }
 
 
-def simulated(*sets: str, world_size: int, **options: Any) -> Simulation:
+def simulated(
+    *sets: str, world_size: int, by: Callable[..., Simulation] = simulate_apart, **options: Any
+) -> Simulation:
     config = resolve([layer_from_sets([*BATCH, *sets])]).config
-    return simulate(config, MODEL, world_size, **options)
+    return by(config, MODEL, world_size, **options)
 
 
+@pytest.mark.alone  # beside others, gathered parameters are let go of later
 @pytest.mark.slow
 @pytest.mark.dist
 @pytest.mark.parametrize("nproc", [1, 2])
@@ -77,24 +82,24 @@ def test_offloaded_states_are_in_host_memory_outside_updates() -> None:
 
 @pytest.mark.slow
 def test_replicas_of_shards_make_a_mesh_of_two_dimensions() -> None:
-    found = simulated("parallel.fsdp_shard_size=2", "batch.rollout_batch_size=8", world_size=8)
+    found = simulated("parallel.fsdp_shard_size=2", "batch.rollout_batch_size=8", world_size=8, by=simulate)
     assert "4" in found.groups["mesh over 2"] and "replicate" in found.groups["mesh over 2"]
 
 
 def test_what_is_wrong_with_a_configuration_is_a_finding() -> None:
     with pytest.raises(FindingsError) as refused:
-        simulated("batch.train_batch_size=15", world_size=2)
+        simulated("batch.train_batch_size=15", world_size=2, by=simulate)
     assert any(finding.param == "batch.train_batch_size" for finding in refused.value.findings)
 
 
 @pytest.mark.parametrize(("ranks", "nearest"), [(0, "1"), (1025, "1024")])
 def test_a_number_of_ranks_that_is_none_is_a_finding(ranks: int, nearest: str) -> None:
     with pytest.raises(FindingsError, match=f"{ranks} ranks cannot be simulated") as refused:
-        simulated(world_size=ranks)
+        simulated(world_size=ranks, by=simulate)
     assert refused.value.findings[0].fixes[0].text == f"Simulate {nearest}."
 
 
 def test_deepspeed_is_refused_in_words() -> None:
     with pytest.raises(FindingsError) as refused:
-        simulated("parallel.zero_stage=3", world_size=2)
+        simulated("parallel.zero_stage=3", world_size=2, by=simulate)
     assert [finding.id for finding in refused.value.findings] == ["simulation.strategy"]
