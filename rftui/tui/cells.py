@@ -25,26 +25,44 @@ _BRIDGED = 3
 
 
 class Written(NamedTuple):
-    """A piece of a row: character and style of each cell, from column `x` of row `y` on, both from 0."""
+    """A piece of a row, from column `x` of row `y` on, both from 0: texts with their styles."""
 
     y: int
     x: int
-    text: str
-    styles: list[str]
+    pieces: list[tuple[str, str]]
+
+    @property
+    def text(self) -> str:
+        """A character per cell, where each is one cell wide."""
+        return "".join(text for text, _ in self.pieces)
+
+    @property
+    def styles(self) -> list[str]:
+        """The style of each cell."""
+        styles: list[str] = []
+        for text, style in self.pieces:
+            blank = on_space(style)
+            if blank == style:
+                styles += [style] * len(text)
+            else:
+                styles += [blank if char == " " else style for char in text]
+        return styles
 
 
 class Cells:
     """Follows what is written to one terminal."""
 
     def __init__(self) -> None:
-        self._texts: dict[int, str] = {}
-        self._styles: dict[int, list[str]] = {}
+        self._rows: dict[int, tuple[str, list[str]]] = {}
+        """Row → characters, and the style of each."""
+        self._fresh: dict[int, Written] = {}
+        """Row → all that is known of it, until it is needed cell by cell."""
         self._cursor = ""
 
     def forget(self) -> None:
         """What stands there is not known any more."""
-        self._texts.clear()
-        self._styles.clear()
+        self._rows.clear()
+        self._fresh.clear()
         self._cursor = ""
 
     def spared(self, data: str) -> str:
@@ -70,37 +88,40 @@ class Cells:
 
     def _is_whole(self, written: list[Written]) -> bool:
         """From the left edge of the first row to that of the last one known."""
-        return [(piece.y, piece.x) for piece in written] == [
-            (y, 0) for y in range(max(self._texts, default=0) + 1)
-        ]
+        last = max((*self._rows, *self._fresh), default=0)
+        return [(new.y, new.x) for new in written] == [(y, 0) for y in range(last + 1)]
 
     def _put(self, new: Written, out: "_Output") -> None:
-        y, start, end = new.y, new.x, new.x + len(new.text)
-        if not _all_one_cell(new.text):  # which cells it covers is up to the terminal
-            self._texts.pop(y, None)
-            self._styles.pop(y, None)
-            out.write(new, 0, len(new.text))
+        text = new.text
+        if not _all_one_cell(text):  # which cells it covers is up to the terminal
+            self._rows.pop(new.y, None)
+            self._fresh.pop(new.y, None)
+            out.write(new.y, new.x, new.pieces)
             out.lost()
             return
-        text, styles = self._texts.get(y, ""), self._styles.setdefault(y, [])
-        if len(text) < end:
-            styles += [""] * (end - len(text))
-            text += _UNKNOWN * (end - len(text))
-        old_text, old_styles = text[start:end], styles[start:end]
-        if old_text == new.text and old_styles == new.styles:
-            self._texts[y] = text
+        if new.y not in self._rows and new.y not in self._fresh and not new.x:
+            self._fresh[new.y] = new
+            out.write(new.y, 0, new.pieces)
             return
-        self._texts[y] = text[:start] + new.text + text[end:]
-        styles[start:end] = new.styles
-        changed = [
-            at
-            for at, (one, two, before, after) in enumerate(
-                zip(old_text, new.text, old_styles, new.styles, strict=True)
-            )
-            if one != two or before != after
-        ]
-        for first, last in _stretches(changed, new.styles):
-            out.write(new, first, last + 1)
+        start, end = new.x, new.x + len(text)
+        row, row_styles = self._row(new.y, end)
+        old, old_styles, styles = row[start:end], row_styles[start:end], new.styles
+        if old == text and old_styles == styles:
+            return
+        row_styles[start:end] = styles
+        self._rows[new.y] = row[:start] + text + row[end:], row_styles
+        cells = enumerate(zip(old, text, old_styles, styles, strict=True))
+        changed = [at for at, (one, two, before, after) in cells if one != two or before != after]
+        for first, last in _stretches(changed, styles):
+            out.write(new.y, start + first, _pieces(text, styles, first, last + 1))
+
+    def _row(self, y: int, length: int) -> tuple[str, list[str]]:
+        """A row cell by cell, unknown ones for what is missing of `length`."""
+        fresh = self._fresh.pop(y, None)
+        text, styles = (fresh.text, fresh.styles) if fresh else self._rows.get(y, ("", []))
+        missing = max(0, length - len(text))
+        self._rows[y] = text + _UNKNOWN * missing, styles + [""] * missing
+        return self._rows[y]
 
 
 class _Output:
@@ -116,24 +137,20 @@ class _Output:
         """Whether there is anything to be sent."""
         return bool(self._parts)
 
-    def write(self, new: Written, first: int, end: int) -> None:
-        """These cells of a piece."""
-        y, x = new.y, new.x + first
+    def write(self, y: int, x: int, pieces: list[tuple[str, str]]) -> None:
+        """These texts, each with its style, from there on."""
         if self._at is not None and self._at[0] == y and x >= self._at[1]:
             if x > self._at[1]:
                 self._parts.append(f"\x1b[{x - self._at[1]}C")
         else:
             self._parts.append(f"\x1b[{y + 1};{x + 1}H")
-        at = first
-        for style, run in groupby(new.styles[first:end]):
-            length = sum(1 for _ in run)
-            text = new.text[at : at + length]
-            at += length
-            if not (text.isspace() and on_space(self._style) == style):
+        for text, style in pieces:
+            if not (text.isspace() and on_space(self._style) == on_space(style)):
                 self._parts.append(change(self._style, style))
                 self._style = style
             self._parts.append(text)
-        self._at = (y, x + end - first)
+            x += len(text)
+        self._at = (y, x)
 
     def lost(self) -> None:
         """Nobody knows where the cursor is."""
@@ -152,41 +169,42 @@ def _taken_apart(data: str) -> tuple[list[Written], str] | None:
     if sum(len(params) + len(text) for params, _, text in pieces) + 3 * len(pieces) != len(data):
         return None
     written: list[Written] = []
-    y = x = 0
-    texts: list[str] = []
-    styles: list[str] = []
     style = ""
-    for params, kind, text in pieces:
+    for params, kind, text in pieces[:-1]:
         if kind == "H":
-            if texts:
-                written.append(Written(y, x, "".join(texts), styles))
-                texts, styles = [], []
             row, _, column = params.partition(";")
-            y, x, style = int(row) - 1, int(column) - 1, ""
+            written.append(Written(int(row) - 1, int(column) - 1, []))
+            style = ""
         else:
             style = "" if params == "0" else params
         text = text.removesuffix("\n")
         if text:
-            texts.append(text)
-            blank = on_space(style)
-            if blank == style:
-                styles += [style] * len(text)
-            else:
-                styles += [blank if char == " " else style for char in text]
-    return written, f"\x1b[{pieces[-1][0]}H"
+            written[-1].pieces.append((text, style))
+    return [new for new in written if new.pieces], f"\x1b[{pieces[-1][0]}H"
+
+
+def _pieces(text: str, styles: list[str], first: int, end: int) -> list[tuple[str, str]]:
+    """Neighbouring cells of the same style together."""
+    found, at = [], first
+    for style, run in groupby(styles[first:end]):
+        length = sum(1 for _ in run)
+        found.append((text[at : at + length], style))
+        at += length
+    return found
 
 
 def _stretches(changed: list[int], styles: list[str]) -> list[tuple[int, int]]:
     """First and last of neighbouring changes; small gaps of the same style are closed."""
-    found: list[tuple[int, int]] = []
-    for at in changed:
-        if found:
-            first, last = found[-1]
-            if at - last - 1 <= _BRIDGED and all(style == styles[last] for style in styles[last + 1 : at]):
-                found[-1] = (first, at)
-                continue
-        found.append((at, at))
-    return found
+    if not changed:
+        return []
+    found = []
+    first = last = changed[0]
+    for at in changed[1:]:
+        if at > last + 1 and (at > last + 1 + _BRIDGED or len(set(styles[last:at])) > 1):
+            found.append((first, last))
+            first = at
+        last = at
+    return [*found, (first, last)]
 
 
 def _all_one_cell(text: str) -> bool:
