@@ -39,7 +39,7 @@ from rftui.tui.widgets.footer import Footer
 from rftui.tui.widgets.log_tail import KEPT, LogLine, LogTail
 from rftui.tui.widgets.panel import Panel
 
-PAUSED = 3
+PAUSED = 5
 """A paused screen tells only how far behind it is: so many times less often."""
 LOADING_S = 0.25
 """Seconds between two pictures while a long run is being read."""
