@@ -26,9 +26,3 @@ def requested(run_dir: Path) -> Control | None:
         return msgspec.json.decode((run_dir / CONTROL_FILE).read_bytes(), type=Control)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def stop_requested(run_dir: Path) -> bool:
-    """Whether a stop was asked for."""
-    request = requested(run_dir)
-    return request is not None and request.action == "stop"

@@ -12,7 +12,7 @@ import torch
 from sqlalchemy import create_engine, text
 
 from engine import events, failure
-from engine.control import stop_requested
+from engine.control import Control, requested
 from engine.telemetry import Telemetry
 from engine.throughput import mfu, throughput_metrics
 from engine.trajectories import TrajectorySaver
@@ -47,13 +47,13 @@ def test_a_phase_that_raises_restores_the_outer_one(tmp_path: Path) -> None:
     telemetry.close()
 
 
-def test_stop_is_seen_only_when_complete(tmp_path: Path) -> None:
-    assert not stop_requested(tmp_path)
+def test_a_request_is_seen_only_when_complete(tmp_path: Path) -> None:
+    assert requested(tmp_path) is None
     control = tmp_path / "control.json"
     control.write_text('{"action": "st')
-    assert not stop_requested(tmp_path)
+    assert requested(tmp_path) is None
     control.write_text('{"action": "stop", "t": 1.5, "by": "someone"}')
-    assert stop_requested(tmp_path)
+    assert requested(tmp_path) == Control("stop", 1.5)
 
 
 def test_trajectories_survive_and_forget(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from rftui.tui.look import Look
 from rftui.tui.notices import LogPlace
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.snapshot import Snapshot
+from rftui.tui.widgets.chart import Chart
 from rftui.tui.widgets.log_tail import LogTail
 from rftui.tui.widgets.panel import Panel
 
@@ -105,10 +106,12 @@ class AlertActions(AreaScreen):
             text, what = render(notices[self.alert_at].finding), "alert"
         elif isinstance(self.focused, LogTail):
             text, what = "\n".join(line.text for line in self.focused.lines), "log"
+        elif isinstance(self.focused, Chart):
+            text, what = self.focused.text, "values of the chart"
         elif isinstance(self.focused, Panel):
             text, what = self.focused.text, "pane"
         else:
-            self.notify("n shows an alert to copy; tab goes to a pane of text", timeout=3)
+            self.notify("n shows an alert to copy; tab goes to a chart or pane", timeout=3)
             return
         self.app.copy_to_clipboard(text)
         self.notify(f"{what} copied", timeout=2)

@@ -1,5 +1,6 @@
 """One metric over a run. Painting is `rftui.tui.charts`; here it meets size, theme and the terminal."""
 
+from math import isfinite
 from typing import ClassVar, get_args
 
 from rich.segment import Segment
@@ -63,6 +64,13 @@ class Chart(Painted, can_focus=True):
     def columns(self) -> int:
         """How many columns of data fit."""
         return charts.dot_columns(self.size.width)
+
+    @property
+    def text(self) -> str:
+        """The last value of each column, by step, for a spreadsheet."""
+        points = zip(self.plot.steps, self.plot.buckets, strict=False)
+        lines = [f"{step}\t{bucket.last:.7g}" for step, bucket in points if isfinite(bucket.last)]
+        return "\n".join([f"step\t{self.plot.title}", *lines])
 
     def paint(self, width: int, height: int) -> list[Strip]:
         """All rows of the chart; those that are as before are the strips of before."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine import failure
 from engine.config.load import load_resolved
-from engine.control import stop_requested
+from engine.control import requested
 from engine.events import EventWriter, Metric, Phase, Status
 
 STEPS = 3
@@ -40,7 +40,7 @@ def finish(run_dir: Path, rank: int, writer: EventWriter) -> None:
 def train(run_dir: Path, rank: int, writer: EventWriter) -> None:
     """Steps until a stop is asked for."""
     step = 0
-    while not stop_requested(run_dir):
+    while (asked := requested(run_dir)) is None or asked.action != "stop":
         step += 1
         writer.emit(Metric, step=step, values={"reward/mean": 0.5})
         time.sleep(0.05)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.control import Control, requested
+from engine.control import requested
 from engine.events import CheckpointEvent, EventWriter, Metric, Status
 from engine.findings import FindingsError
 from rftui.launch import checkpoint, control
@@ -150,11 +150,3 @@ def test_a_run_that_ends_instead_is_told_of(tmp_path: Path) -> None:
         else:
             assert "has finished meanwhile" in checkpoint.save(run, timeout=10)
         thread.join()
-
-
-def test_a_request_that_is_being_written_is_none_yet(tmp_path: Path) -> None:
-    run = running(tmp_path)
-    run.control_path.write_text('{"action": "chec')
-    assert requested(run.path) is None
-    run.control_path.write_text('{"action": "checkpoint", "t": 2.5, "by": "someone"}')
-    assert requested(run.path) == Control("checkpoint", 2.5)

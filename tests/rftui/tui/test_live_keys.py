@@ -407,3 +407,17 @@ async def test_readonly_writes_nothing(finished: RunDir) -> None:
         await pilot.press("e")
         await pilot.pause(0.2)
         assert isinstance(app.screen, LiveScreen)
+
+
+async def test_y_copies_the_values_of_the_focused_chart(finished: RunDir) -> None:
+    app = open_run(finished)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "step 300/300")
+        first_chart(app).focus()
+        await pilot.press("plus", "plus")
+        await until(pilot, lambda: first_chart(app).plot.x == (225.0, 300.0))
+        await pilot.press("y")
+        await until(pilot, lambda: app.clipboard.startswith("step\treward\n"))
+        last = app.clipboard.splitlines()[-1].split("\t")
+        assert last[0] == "300"
+        assert f"{float(last[1]):.3f}" == first_chart(app).plot.value
