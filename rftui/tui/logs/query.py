@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import regex
 
 LEVELS: tuple[Level, ...] = ("error", "warning", "info")
+SHORT = 5
+"""Bytes: with fewer, a search without capitals takes four times as long as one in lowered data."""
 LIMIT_S = 1.0
 """Of the processor's time for a block: what is not looked through by then will not be in an hour either."""
 
@@ -35,9 +37,18 @@ class Query:
     shown: "regex.Pattern[str]" = field(compare=False)
     """Finds the same in text on the screen."""
     literal: bool = field(compare=False)
+    lowered: bool = field(compare=False)
+    """Whether it is looked for in lowered data."""
+
+    def ready(self, data: bytes) -> bytes:
+        """Data in which `find` finds."""
+        return data.lower() if self.lowered else data
 
     def find(self, data: bytes, at: int, deadline: float) -> int:
-        """Where the first match begins at or after `at`; −1: none. TooSlowError at the `deadline`."""
+        """Where the first match begins at or after `at`; −1: none. TooSlowError at the `deadline`.
+
+        `data` is as `ready` gave it.
+        """
         try:
             found = self.pattern.search(data, at, timeout=_left(deadline))
         except TimeoutError:
@@ -73,21 +84,18 @@ def query(text: str) -> Query:
     literal = not (len(text) > 2 and text.startswith("/") and text.endswith("/"))
     pattern = re.escape(text) if literal else text[1:-1]
     flags = 0 if text != text.lower() else regex.IGNORECASE
+    lowered = literal and bool(flags) and len(text.encode()) < SHORT
     try:
-        return Query(
-            text,
-            regex.compile(pattern.encode(), flags | regex.MULTILINE),
-            regex.compile(pattern, flags),
-            literal,
-        )
+        found = regex.compile(pattern.encode(), regex.MULTILINE | (0 if lowered else flags))
+        return Query(text, found, regex.compile(pattern, flags), literal, lowered)
     except (regex.error, RecursionError) as error:
         raise ValueError(f"{text} is no regular expression: {error}") from error
 
 
 def hits(wanted: Query, data: bytes, base: int, starts: Sequence[int], deadline: float) -> Iterator[int]:
     """Starts of the lines that match; `data` begins at `base` and holds the last of them whole."""
-    at = 0
-    while 0 <= at < len(data) and (found := wanted.find(data, at, deadline)) >= 0:
+    text, at = wanted.ready(data), 0
+    while 0 <= at < len(text) and (found := wanted.find(text, at, deadline)) >= 0:
         line = bisect_right(starts, base + found) - 1
         end = starts[line + 1] - base if line + 1 < len(starts) else len(data)
         if line >= 0 and wanted.matches(data[starts[line] - base : end], deadline):
@@ -115,7 +123,7 @@ class Filter:
 
     def none(self, data: bytes) -> bool:
         """Whether surely no line of this data is to be seen; quick."""
-        return self.include is not None and self.include.find(data, 0, deadline()) < 0
+        return self.include is not None and self.include.find(self.include.ready(data), 0, deadline()) < 0
 
     def passing(
         self, data: bytes, base: int, starts: Sequence[int], in_error: Callable[[int], bool]

@@ -80,7 +80,7 @@ class Search:
         else:
             low, high = max(part.low, part.high - part.stride), part.high
         part.stride = min(MOST, 2 * part.stride)
-        data = file.read(low, min(high + OVERLAP, part.high) - low)
+        data = self.wanted.ready(file.read(low, min(high + OVERLAP, part.high) - low))
         self.searched += high - low
         found = self._in(part.lane, data, low)
         if found is not None:

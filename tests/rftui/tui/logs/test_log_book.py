@@ -133,6 +133,19 @@ def test_capitals_count_only_when_typed(two: Path) -> None:
     assert texts(made) == []
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "nan loss", "NaN loss", "/nan|oom/", "/NaN (loss|kl)/"])
+def test_short_and_long_text_and_expressions_find_the_same(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rank-00000.log").write_text("step 1\n" * 300 + "NaN loss\n" + "step 2\n" * 300)
+    made = book(tmp_path)
+    made.find(query(text))
+    done(made)
+    row = made.page().row
+    assert row is not None and row.text == "NaN loss" and row.marks[0][0] == 0
+    made.find(query(text.replace("N", "X")))
+    done(made)
+    assert "in no line" in made.page().note or text == text.lower()
+
+
 def test_search_goes_down_up_and_around(two: Path) -> None:
     made = book(two)
     made.find(query("WARNING"))
