@@ -16,7 +16,7 @@ from rftui.runs.rundir import RunDir
 from rftui.runs.series import Series
 from rftui.runs.state import RankState, RunState
 
-_SLICE = 1 << 16
+_SLICE = 1 << 18
 _PREVIEW_BYTES = 1 << 20
 _PREVIEW_ABOVE = 4 << 20
 _STATUS_TAIL_BYTES = 1 << 16
