@@ -24,9 +24,9 @@ def checkpoint(
     """
     found = find(runs_folder(runs_dir), name)
     run = RunDir(found.path.resolve())
+    asked = saving.ask(run)
     if no_wait:
-        saving.ask(run)
         print(f"{run.name} will save a checkpoint after its present step.")
         return
     print(f"{run.name}: waiting for its present step to end …", flush=True)
-    print(f"{run.name}: {saving.save(run, timeout)}")
+    print(f"{run.name}: {saving.wait(run, asked, timeout)}")

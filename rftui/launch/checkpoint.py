@@ -13,6 +13,8 @@ from rftui.runs.view import present_status
 
 POLL_S = 0.2
 RANK_0 = "rank-00000.jsonl"
+TAIL_BYTES = 1 << 20
+"""More than a run writes between a request and the first look for its answer."""
 
 
 def ask(run: RunDir) -> Control:
@@ -29,16 +31,13 @@ def ask(run: RunDir) -> Control:
     return control.ask(run, "checkpoint")
 
 
-def save(run: RunDir, timeout: float) -> str:
-    """Ask, and wait for the answer; returns it.
+def wait(run: RunDir, asked: Control, timeout: float) -> str:
+    """The answer to that request.
 
     Raises, with exit code 1, `checkpoint.failed` where it was not saved, `run.ended` where the run ended
     otherwise than well before that, `checkpoint.timeout` after `timeout` seconds.
     """
-    events = EventFollower(run.events_dir, only=RANK_0)
-    while events.poll() and events.behind:
-        pass
-    asked = ask(run)
+    events = EventFollower(run.events_dir, only=RANK_0, tail_bytes=TAIL_BYTES)
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         over = present_status(run) not in ACTIVE  # before its last words are read

@@ -66,7 +66,7 @@ def test_two_ranks_save_when_asked_go_on_and_resume_from_it(tmp_path: Path) -> N
     run = running(tmp_path)
     with started(run.path, *words, nproc=2) as process:
         wait_for_step(run.path, 2, process)
-        answer = checkpoint.save(run, timeout=60)
+        answer = checkpoint.wait(run, checkpoint.ask(run), timeout=60)
         asked = requested(run.path)
         events = read_events(run.path)
         (status,) = [e for e in events if isinstance(e, Status) and e.answers]
@@ -79,7 +79,7 @@ def test_two_ranks_save_when_asked_go_on_and_resume_from_it(tmp_path: Path) -> N
         assert process.poll() is None
         # The same request is not obeyed twice; another one is.
         assert len([e for e in read_events(run.path) if isinstance(e, CheckpointEvent)]) == 1
-        checkpoint.save(run, timeout=60)
+        checkpoint.wait(run, checkpoint.ask(run), timeout=60)
         second = [e for e in read_events(run.path) if isinstance(e, CheckpointEvent)][-1]
         assert second.step > saved.step
     again = tmp_path / "again"
@@ -114,7 +114,7 @@ def test_no_answer_in_time_and_an_answer_in_vain(tmp_path: Path) -> None:
     run = running(tmp_path)
     writer = EventWriter(run.events_dir / checkpoint.RANK_0, rank=0)
     with pytest.raises(FindingsError, match=r"has not answered within 0\.3 s"):
-        checkpoint.save(run, timeout=0.3)
+        checkpoint.wait(run, checkpoint.ask(run), timeout=0.3)
     before = requested(run.path)
 
     def answer() -> None:
@@ -126,7 +126,7 @@ def test_no_answer_in_time_and_an_answer_in_vain(tmp_path: Path) -> None:
     thread = threading.Thread(target=answer)
     thread.start()
     with pytest.raises(FindingsError, match="step 4 could not be saved"):
-        checkpoint.save(run, timeout=10)
+        checkpoint.wait(run, checkpoint.ask(run), timeout=10)
     thread.join()
     writer.close()
 
@@ -146,7 +146,7 @@ def test_a_run_that_ends_instead_is_told_of(tmp_path: Path) -> None:
         thread.start()
         if raises:
             with pytest.raises(FindingsError, match="ended first \\(failed\\)"):
-                checkpoint.save(run, timeout=10)
+                checkpoint.wait(run, checkpoint.ask(run), timeout=10)
         else:
-            assert "has finished meanwhile" in checkpoint.save(run, timeout=10)
+            assert "has finished meanwhile" in checkpoint.wait(run, checkpoint.ask(run), timeout=10)
         thread.join()
