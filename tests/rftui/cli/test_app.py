@@ -29,7 +29,7 @@ finally:
 def rft(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
     argv = [sys.executable, "-m", "rftui", *args]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=cwd, env=env)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=180, cwd=cwd, env=env)
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], []])

@@ -51,8 +51,11 @@ def program(text: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_rank_that_registered_writes_its_stacks_and_goes_on(tmp_path: Path) -> None:
     with program(REGISTERED, tmp_path) as process:
         for _ in range(2):
-            seen = look({0: process.pid})
-            assert seen[0].listens and seen[0].state == "sleeping"
+            deadline = time.monotonic() + 10
+            while (seen := look({0: process.pid}))[0].state != "sleeping":
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.05)
+            assert seen[0].listens
             found = stacks.take(tmp_path, seen, 5)[0]
             assert [frame.function for frame in found.threads[0].frames] == ["wait_for_server", "<module>"]
             assert found.asked and len(found.threads) == 2
