@@ -205,7 +205,7 @@ def test_the_report_holds_the_checklist_and_no_secret() -> None:
 
 
 def test_fix_makes_the_missing_folder_and_says_what_is_left() -> None:
-    with tempfile.TemporaryDirectory() as short:  # the check finds fault with long paths, as `tmp_path` may be
+    with tempfile.TemporaryDirectory() as short:  # long paths, as `tmp_path` may be, are an error
         gone = Path(short, "gone")
         shown = rft("host.tmp", "--fix", "--yes", TMPDIR=str(gone))
         assert gone.is_dir()
