@@ -144,6 +144,8 @@ class RftuiApp(App[None]):
             self.notify(f"{wanted.name} shows a run: open one first", severity="warning")
             return
         async with self._moving:
+            if self._leaving:
+                return
             mode = self._opened.get(name) or self._add(wanted)
             await self.switch_mode(mode)
 
@@ -197,7 +199,13 @@ class RftuiApp(App[None]):
         old = [self._opened.pop(name) for name in names if name in self._opened]
         await self.open_area(then)
         for mode in old:
-            await self.remove_mode(mode)
+            if not self._leaving:
+                await self.remove_mode(mode)
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether the program ends: its screens are being closed then, and none may come or go."""
+        return self.return_code is not None
 
     def _add(self, wanted: Area) -> str:
         context = self.context

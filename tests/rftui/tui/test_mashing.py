@@ -44,8 +44,6 @@ SIGNS = {
     "greater_than_sign": ">",
 }
 KEYS = (*NAMED, *NAMED, *SIGNS, *string.ascii_letters, *string.digits)
-LEAVES = ("q", "d")
-"""These end the program, which is right; in a field they only type."""
 SIZES = ((80, 24), (120, 40), (200, 60), (30, 8))
 AT_ONCE = 20
 HANGS_S = 30.0
@@ -59,12 +57,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield RUNS
 
 
+class Staying(RftuiApp):
+    """Keys and commands of the palette that leave the program are obeyed by staying, for more keys."""
+
+    def exit(self, *args: object, **options: object) -> None:
+        """Stay."""
+
+    def leave(self) -> None:
+        """End."""
+        super().exit()
+
+
 async def mash(seed: int, count: int) -> None:
     """Press so many keys, on all areas, at changing sizes; fail on a crash or a key not taken in time."""
     dice = random.Random(seed)
-    keys = [key for key in KEYS if key not in LEAVES]
     run = RunDir(RUNS / dice.choice((ENDED, WATCHED)))
-    app = RftuiApp(RUNS, run, settings=Settings(theme="rft-dark", readonly=True))
+    app = Staying(RUNS, run, settings=Settings(theme="rft-dark", readonly=True))
     areas = [area.name for area in AREAS]
     pressed: list[str] = []
     async with app.run_test(size=dice.choice(SIZES), notifications=True) as pilot:
@@ -72,7 +80,7 @@ async def mash(seed: int, count: int) -> None:
             if burst % 5 == 0:
                 await _go(app, areas[burst // 5 % len(areas)])
                 await pilot.resize_terminal(*dice.choice(SIZES))
-            batch = dice.choices(keys, k=AT_ONCE)
+            batch = dice.choices(KEYS, k=AT_ONCE)
             pressed += batch
             for key in batch:
                 app.post_message(Key(key, SIGNS.get(key, key if len(key) == 1 else None)))
@@ -82,14 +90,20 @@ async def mash(seed: int, count: int) -> None:
                 pytest.fail(f"hangs after {pressed[-60:]}:\n{screen_text(app)}")
             assert app.is_running and app._exception is None, f"seed {seed}: ended after {pressed[-60:]}"
         await asyncio.wait_for(pilot.pause(), HANGS_S)
+        app.leave()
     assert app.return_code in (0, None)
 
 
 async def _taken(app: RftuiApp) -> None:
-    """Wait until the program and then its screen have come to the end of what they were sent."""
+    """Wait until the program and then its screen have done all that they were sent, or it has crashed."""
     taken = asyncio.Event()
     app.call_later(lambda: app.screen.call_later(taken.set))
-    await taken.wait()
+    waits = [asyncio.create_task(event.wait()) for event in (taken, app._exception_event)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
     await asyncio.sleep(0.01)
 
 
