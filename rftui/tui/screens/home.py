@@ -43,11 +43,13 @@ class HomeScreen(AreaScreen):
     """Three panels that follow the folder, the presets and the machine, each read in a thread of its own."""
 
     class Listed(Message):
-        """All runs, and the newest rewards of those that are listed."""
+        """All runs, and the newest rewards of those that are listed, with the time of what told them."""
 
-        def __init__(self, runs: list[RunSummary], rewards: dict[str, tuple[float, ...]]) -> None:
+        def __init__(
+            self, runs: list[RunSummary], rewards: dict[str, tuple[float, ...]], changed: dict[str, float]
+        ) -> None:
             super().__init__()
-            self.runs, self.rewards = runs, rewards
+            self.runs, self.rewards, self.changed = runs, rewards, changed
 
     class Presets(Message):
         """What is known of the presets now."""
@@ -111,13 +113,14 @@ class HomeScreen(AreaScreen):
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
     def list_runs(self) -> None:
         """The runs of the folder, and the curves of those that changed."""
+        rewards, changed = dict(self._rewards), dict(self._changed)  # two looks may overlap
         runs = home.runs_on_first(list_runs(self.context.runs_dir))
         for run in runs[:RECENT]:
-            if run.status != "unreadable" and self._changed.get(run.name) != run.updated:
-                self._rewards[run.name] = home.rewards_of(RunDir(run.path))
-                self._changed[run.name] = run.updated
+            if run.status != "unreadable" and changed.get(run.name) != run.updated:
+                rewards[run.name] = home.rewards_of(RunDir(run.path))
+                changed[run.name] = run.updated
         if not get_current_worker().is_cancelled:
-            self.post_message(self.Listed(runs, dict(self._rewards)))
+            self.post_message(self.Listed(runs, rewards, changed))
 
     @work(thread=True, exclusive=True, group="machine", exit_on_error=False)
     def look_at_machine(self) -> None:
@@ -145,7 +148,7 @@ class HomeScreen(AreaScreen):
 
     def on_home_screen_listed(self, message: "HomeScreen.Listed") -> None:
         """Show the runs."""
-        self._runs, self._rewards = message.runs, message.rewards
+        self._runs, self._rewards, self._changed = message.runs, message.rewards, message.changed
         if not message.runs and not self._listed:
             self.query_one("#presets").focus()  # there is nothing to choose among the runs
         self._listed = True

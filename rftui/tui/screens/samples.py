@@ -50,6 +50,7 @@ class SamplesScreen(SamplesShowing):
             self.replayed = message.replayed
             self._show_status()
         if message.newest is None:
+            self._forget()
             self._show_message(Content(message.why_none))
             return
         if message.newest != self._shown or was_problem is not None:
@@ -61,6 +62,14 @@ class SamplesScreen(SamplesShowing):
         self.steps = message.steps
         self._show_steps()
         self._show_status()
+
+    def _forget(self) -> None:
+        """Nothing is there, any more: a replay was set back, or samples were removed."""
+        if self._shown is not None:
+            self._shown, self.step, self.steps = None, None, []
+            self._leave_search()
+            self._show_steps()
+            self._take([])
 
     def _show_newest(self, newest: int, steps: list[int]) -> None:
         """Show the newest step if it is followed, or shown and has grown."""

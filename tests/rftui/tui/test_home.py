@@ -74,6 +74,19 @@ async def test_the_list_follows_the_folder_and_keeps_the_cursor_on_its_run(tmp_p
         assert options.highlighted_option is not None and options.highlighted_option.id == "first"
 
 
+async def test_an_older_look_that_comes_late_takes_no_curve_for_good(tmp_path: Path) -> None:
+    finished_run(tmp_path, "run", steps=30)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        screen = app.screen
+        assert isinstance(screen, HomeScreen)
+        await until(pilot, lambda: len(screen._rewards.get("run", ())) > 1)
+        screen.post_message(screen.Listed(screen._runs, {}, {}))
+        await until(pilot, lambda: not screen._rewards)
+        await pilot.press("r")
+        await until(pilot, lambda: len(screen._rewards.get("run", ())) > 1)
+
+
 async def test_an_empty_folder_tells_what_to_do_next(tmp_path: Path) -> None:
     app = RftuiApp(tmp_path / "nothing-here")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -321,6 +321,9 @@ async def test_a_replay_shows_samples_up_to_its_step(tmp_path: Path) -> None:
         await shows(pilot, "replay ×1 step 13", "step 13 of 5…13")
         clock.jump(then - 80)
         await shows(pilot, "No samples had been kept by step 2")
+        assert screen(pilot).samples == []
+        clock.jump(then + 10)  # to the same newest step again
+        await shows(pilot, "replay ×1 step 13", "step 13 of 5…13", "In May")
         clock.jump(clock.end)
         await shows(pilot, "at its end", "step 30 of 5…30")
 
