@@ -6,6 +6,7 @@ from diagnostics.knowledge.diagnosis import Diagnosis
 from engine.config.values import show
 from rftui.runs.diagnosis import applicable
 from rftui.tui.blocks import cut
+from rftui.tui.planning.earlier import UNKNOWN
 from rftui.tui.planning.starting import Starting, State, seconds
 from rftui.tui.text import clean_line, duration
 
@@ -57,11 +58,14 @@ def _time(seconds: float | None) -> str:
 
 
 def _total(starting: Starting) -> str:
-    here = f"{'':18}{duration(max(0.0, starting.now - starting.began)):>7}"
+    here = starting.now - starting.began
     if starting.earlier is None:
-        return f"{here}  since the launch"
-    usual = duration(sum(starting.earlier.seconds.values()))
-    return f"{here}{usual:>9}  in all; before: {starting.earlier.run}"
+        return f"{'':18}{duration(max(0.0, here)):>7}  since the launch"
+    took = seconds(starting)
+    here -= sum(took.get(step, 0.0) for step in UNKNOWN)  # the same steps on both sides
+    usual = sum(starting.earlier.seconds.values())
+    columns = f"{'':18}{duration(max(0.0, here)):>7}{duration(usual):>9}"
+    return f"{columns}  without preflight; before: {starting.earlier.run}"
 
 
 def diagnosed(diagnosis: Diagnosis | None) -> Content:

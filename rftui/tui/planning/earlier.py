@@ -17,7 +17,7 @@ def earlier(run: RunDir) -> Earlier | None:
     """The newest other run of its preset, with as many ranks, that came to its first step."""
     info = run.read_info()
     for other, began in _alike(run, info)[:TRIED]:
-        with suppress(FindingsError):
+        with suppress(FindingsError, OSError):
             told = StartFollower(other, began).poll()
             if told.first_step:
                 took = seconds(told)
@@ -29,7 +29,7 @@ def _alike(run: RunDir, info: RunInfo) -> list[tuple[RunDir, float]]:
     """Runs and when they were created. A resumed one has several starts in its events."""
     found = []
     for name in names(run.path.parent):
-        with suppress(FindingsError):
+        with suppress(FindingsError, OSError):
             other = RunDir(run.path.parent / name)
             there = other.read_info()
             alike = (there.preset, there.nproc, there.attempt) == (info.preset, info.nproc, 1)

@@ -69,10 +69,11 @@ class LaunchScreen(Dialog[Outcome | None]):
             self.starting = starting
 
     class Diagnosed(Message):
-        """What it died of."""
+        """What a run died of."""
 
-        def __init__(self, diagnosis: "Diagnosis | None") -> None:
+        def __init__(self, run: RunDir, diagnosis: "Diagnosis | None") -> None:
             super().__init__()
+            self.run = run
             self.diagnosis = diagnosis
 
     CSS_PATH = "launch.tcss"
@@ -127,10 +128,11 @@ class LaunchScreen(Dialog[Outcome | None]):
             if not decision.is_for("start"):
                 return
             run = create(prepared, ground.runs_dir, None)
-            follower = starting.StartFollower(run, told.began, earlier(run))
+            follower = starting.StartFollower(run, told.began)
             told = follower.poll()
             self.post_message(self.Told(told))
             start_detached(run)
+            follower.earlier = earlier(run)
             while not self._left.is_set() and not told.failed and not told.first_step:
                 told = follower.poll()
                 self.post_message(self.Told(told))
@@ -162,10 +164,19 @@ class LaunchScreen(Dialog[Outcome | None]):
             self.query_one("#title", Static).update(Content.styled(f"Launch {told.run.name}", "bold"))
         if first_run:
             self.refresh_bindings()  # its logs can be read
-        if told.first_step and self.is_current:
-            self.dismiss(Outcome(told.run))
+        if told.first_step:
+            self._open_run()
         elif first_failure:
             self._fail(told)
+
+    def on_screen_resume(self) -> None:
+        """Nothing lies over it any more: what had to wait for that is done."""
+        self._open_run()
+
+    def _open_run(self) -> None:
+        """Go to the run, if it has come to its first step; while help lies over this, that waits."""
+        if self.starting is not None and self.starting.first_step:
+            self.dismiss(Outcome(self.starting.run))
 
     def _what_leaving_does(self, told: "Starting") -> str:
         if told.failed:
@@ -180,7 +191,7 @@ class LaunchScreen(Dialog[Outcome | None]):
         self.query_one("#told").scroll_end(animate=False)
         if told.run is not None:
             self.query_one("#diagnosis", Static).update(Content.styled("looking for the cause", "$quiet"))
-            self.diagnose()
+            self.diagnose(told.run)
 
     # --- what can be done ------------------------------------------------------------------------------
 
@@ -232,27 +243,27 @@ class LaunchScreen(Dialog[Outcome | None]):
         self.dismiss(None)
 
     @work(thread=True, exclusive=True, group="diagnose", exit_on_error=False)
-    def diagnose(self) -> None:
+    def diagnose(self, run: RunDir) -> None:
         """What the run died of: as its supervisor found, else as is found now."""
         from diagnostics.knowledge.sources import Unreadable
         from rftui.launch.postmortem import examine
         from rftui.runs import diagnosis
 
-        run = self.starting.run if self.starting is not None else None
-        if run is None:
-            return
         found = diagnosis.read(run)
         if found is None:
             try:
                 found = examine(run)
             except (Unreadable, FindingsError):
                 found = None
-        self.post_message(self.Diagnosed(found))
+        self.post_message(self.Diagnosed(run, found))
 
     def on_launch_screen_diagnosed(self, message: "LaunchScreen.Diagnosed") -> None:
-        """Show causes and fixes."""
+        """Show causes and fixes, unless another launch is under way by now."""
         from rftui.tui.planning.checklist import diagnosed
 
+        told = self.starting
+        if told is None or not told.failed or told.run != message.run:
+            return
         self.diagnosis = message.diagnosis
         self.query_one("#diagnosis", Static).update(diagnosed(message.diagnosis))
         self.set_class(self._fix() is not None, "-fixable")

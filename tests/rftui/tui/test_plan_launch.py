@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from conftest import shows, until
+from fake_run import FakeRun
 from textual.pilot import Pilot
 
 from diagnostics.knowledge.diagnosis import Diagnosed, Diagnosis
 from engine.findings import Finding, FindingsError, Fix
 from rftui.launch import stop
 from rftui.launch.prepare import Prepared
+from rftui.runs import diagnosis
 from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir, names
 from rftui.runs.view import present_status
@@ -83,7 +85,7 @@ async def test_a_run_that_fails_says_why_is_diagnosed_and_mended(tmp_path: Path)
         await until(pilot, lambda: screen.diagnosis is not None, timeout=60)
         fix = Fix("a smaller one", set={"optim.actor_learning_rate": 1e-5})
         found = Diagnosed("unknown", "", "too fast", "", (), (fix,), 1.0)
-        screen.post_message(LaunchScreen.Diagnosed(Diagnosis("", (found,))))
+        screen.post_message(LaunchScreen.Diagnosed(only_run(tmp_path / "runs"), Diagnosis("", (found,))))
         await shows(pilot, "f ▸ a smaller one", "Apply fix")
         await pilot.press("f")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
@@ -155,6 +157,69 @@ async def test_what_is_refused_can_be_tried_again(tmp_path: Path, monkeypatch: p
         await shows(pilot, "said 2 times")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, PlanScreen))
+
+
+def stand_ins(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[FakeRun]:
+    """Launches make runs that do what the test says; they are added to the list when they are started."""
+    started: list[FakeRun] = []
+
+    def create(prepared: Prepared, runs_dir: Path, name: str | None) -> RunDir:
+        fake = FakeRun(folder, f"run-{len(started)}", ranks=1, age_s=1)
+        started.append(fake)
+        return fake.run
+
+    monkeypatch.setattr("rftui.launch.start.create", create)
+    monkeypatch.setattr("rftui.launch.start.start_detached", lambda run: None)
+    return started
+
+
+@pytest.mark.usefixtures("still_home")
+async def test_a_run_whose_first_step_comes_while_help_is_read_is_opened_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = stand_ins(monkeypatch, tmp_path / "runs")
+    app = RftuiApp(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.open_plan("quickstart")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(app.screen, LaunchScreen) and bool(started))
+        launch = app.screen
+        assert isinstance(launch, LaunchScreen)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: app.screen is not launch)
+        started[0].step()
+        await until(pilot, lambda: launch.starting is not None and launch.starting.first_step)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.area_now == "live")
+        assert app.context.run == started[0].run
+
+
+@pytest.mark.usefixtures("still_home")
+async def test_the_diagnosis_of_a_run_that_was_tried_again_comes_too_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = stand_ins(monkeypatch, tmp_path / "runs")
+    fix = Fix("a smaller one", set={"optim.actor_learning_rate": 1e-5})
+    found = Diagnosis("", (Diagnosed("unknown", "", "too fast", "", (), (fix,), 1.0),))
+    app = RftuiApp(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.open_plan("quickstart")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
+        await pilot.press("L")
+        await until(pilot, lambda: bool(started))
+        launch = app.screen
+        assert isinstance(launch, LaunchScreen)
+        diagnosis.write(started[0].run, found)
+        started[0].end("failed", "rank 0: boom")
+        await shows(pilot, "rank 0: boom", "Retry", "f ▸ a smaller one", "Apply fix")
+        await pilot.press("r")
+        launch.post_message(LaunchScreen.Diagnosed(started[0].run, found))
+        await until(pilot, lambda: launch.starting is not None and launch.starting.run == started[-1].run)
+        assert len(started) == 2
+        launch.post_message(LaunchScreen.Diagnosed(started[0].run, found))
+        await pilot.pause(0.2)
+        assert launch.diagnosis is None and launch.check_action("fix", ()) is False
 
 
 def test_what_was_decided_first_holds() -> None:

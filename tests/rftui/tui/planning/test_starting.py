@@ -98,11 +98,13 @@ def test_it_is_held_against_the_newest_launch_of_the_preset_that_came_as_far(tmp
     assert before.seconds.keys() >= {"ranks joined", "first rollout", "first step"}
     assert "preflight" not in before.seconds
     before = Earlier("newer", {"ranks joined": 2.0, "first rollout": 5.1})
-    text = checklist(StartFollower(fake.run, time.time() - 10, before).poll(), 80).plain.split("\n")
+    began = fake.info.created - 100  # the checks took so long: they are on neither side
+    told = StartFollower(fake.run, began, before, clock=lambda: fake.info.created + 10).poll()
+    text = checklist(told, 80).plain.split("\n")
     assert text[0].split() == ["now", "before"]
     rollout = next(line for line in text if "first rollout" in line)
     assert rollout.split() == ["○", "first", "rollout", "5.1s"] and all(len(line) <= 80 for line in text)
-    assert text[-1].split()[1:] == ["7.1s", "in", "all;", "before:", "newer"]
+    assert text[-1].split() == ["10s", "7.1s", "without", "preflight;", "before:", "newer"]
 
 
 def test_the_first_launch_is_held_against_nothing(tmp_path: Path) -> None:
