@@ -56,6 +56,12 @@ class ReplayClock:
         end = info.ended or tail_state(run, _TAIL_BYTES).last_event
         return cls(info.started or info.created, end, speed)
 
+    def stopped(self) -> "ReplayClock":
+        """Another clock, which stands still at the time that this one tells now."""
+        clock = ReplayClock(self(), self.end, self._speed)
+        clock.pause(True)
+        return clock
+
     def __call__(self) -> float:
         """Now; at the end it stands still."""
         with self._lock:

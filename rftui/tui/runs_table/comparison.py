@@ -1,9 +1,10 @@
 """Runs held against each other: their curves over one axis, settings that differ, numbers at the end."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from engine.config.load import load_resolved
@@ -76,27 +77,28 @@ class Comparison:
 
 
 class Comparer:
-    """Reads the runs as their screens do, and keeps what was read."""
+    """Reads the runs as their screens do, and keeps what was read, by the runs' folders."""
 
-    def __init__(self, runs: Sequence[RunDir]) -> None:
+    def __init__(self, runs: Sequence[RunDir], view_of: Callable[[RunDir], RunView] = RunView) -> None:
         self.runs = runs
-        self.views: dict[str, RunView] = {}
-        self._settings: dict[str, Mapping[str, str] | None] = {}
+        self.views: dict[Path, RunView] = {}
+        self._view_of = view_of
+        self._settings: dict[Path, Mapping[str, str] | None] = {}
 
     def advance(self, budget_s: float) -> int:
         """Read on for about that long; how many bytes are left."""
         deadline = time.monotonic() + budget_s
         for run in self.runs:
-            view = self.views.get(run.name)
+            view = self.views.get(run.path)
             if view is None:
-                view = self.views[run.name] = RunView(run)
-                self._settings[run.name] = settings(run)
+                view = self.views[run.path] = self._view_of(run)
+                self._settings[run.path] = settings(run)
             view.refresh(max(0.0, deadline - time.monotonic()))
         return sum(view.behind for view in self.views.values())
 
     def look(self, asked: Asked) -> Comparison:
         """What was read so far."""
-        views = [self.views[run.name] for run in self.runs]
+        views = [self.views[run.path] for run in self.runs]
         axes = _common_axes(views)
         axis = asked.axis if asked.axis in axes else axes[0]
         bounds = [bounds_of(view, axis) for view in views if view.series]
@@ -122,7 +124,7 @@ class Comparer:
             x,
             metrics,
             axes,
-            tuple(differences([self._settings[run.name] for run in self.runs])),
+            tuple(differences([self._settings[run.path] for run in self.runs])),
             tuple(deltas([numbers(view) for view in views], ("steps", "duration", "best reward", *metrics))),
         )
 

@@ -29,31 +29,37 @@ def targets(line: str, kinds: Sequence[str] = KINDS) -> list[Path]:
 
 
 def write(paths: Sequence[Path], comparer: Comparer, asked: Asked, smoothing: float) -> None:
-    """Write each file whole; raises OSError."""
+    """Write each file whole, none over another; raises OSError."""
     comparison = comparer.look(Asked(asked.metric, asked.axis, _COLUMNS))
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".csv":
-            text = points_csv([comparer.views[run.name] for run in comparer.runs])
+            text = points_csv([comparer.views[run.path] for run in comparer.runs])
         elif path.suffix == ".svg":
             text = chart_svg(comparison, smoothing)
         else:
             picture = next((other.name for other in paths if other.suffix == ".svg"), "")
             text = tables_markdown(comparison, comparer.runs, picture)
-        path.write_text(text, encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
 
 
 def points_csv(views: Sequence[RunView]) -> str:
-    """A line per run, metric and step: `seconds` since the metric's first point; gaps are left empty."""
+    """A line per run, metric and step: `seconds` since the metric's first point; gaps are left empty.
+
+    Runs of one name, in different folders, are told apart by their paths.
+    """
+    names = [view.run_dir.name for view in views]
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(("run", "metric", "step", "seconds", "value"))
     for view in views:
+        run = view.run_dir.name if names.count(view.run_dir.name) == 1 else str(view.run_dir.path)
         for name, series in sorted(view.series.items()):
             for at, (step, value) in enumerate(zip(series.steps, series.values, strict=True)):
                 seconds = series.time(at) - series.origin
                 shown = f"{value:.7g}" if isfinite(value) else ""
-                rows.writerow((view.run_dir.name, name, step, f"{seconds:.3f}", shown))
+                rows.writerow((run, name, step, f"{seconds:.3f}", shown))
     return out.getvalue()
 
 

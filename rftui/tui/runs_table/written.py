@@ -28,11 +28,12 @@ HEADS = (
 
 
 def write(paths: Sequence[Path], rows: Sequence[Row], now: float) -> None:
-    """Write each file whole; raises OSError."""
+    """Write each file whole, none over another; raises OSError."""
     lines = [_values(row, now) for row in rows]
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_csv(lines) if path.suffix == ".csv" else _markdown(lines), encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_csv(lines) if path.suffix == ".csv" else _markdown(lines))
 
 
 def _values(row: Row, now: float) -> list[str]:

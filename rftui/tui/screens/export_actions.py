@@ -8,9 +8,9 @@ from pathlib import Path
 from textual import work
 
 from rftui.tui.screens.area import AreaScreen
-from rftui.tui.screens.ask import AskScreen
+from rftui.tui.screens.ask import AskScreen, why_no_new_file
 
-CURVES = {".csv": "all points", ".svg": "this chart", ".md": "the tables"}
+CURVES = {".csv": "all points", ".svg": "this chart, whole and linear", ".md": "the tables"}
 """What files of each kind hold."""
 
 
@@ -30,7 +30,7 @@ class ExportActions(AreaScreen):
 
         known = ", ".join(f"{kind}: {holds}" for kind, holds in kinds.items())
         hint = f"ending {known}; without one: all of these. esc cancels"
-        ask = AskScreen(f"Write {what} to", hint, name, lambda line: "" if line else "a file?")
+        ask = AskScreen(f"Write {what} to", hint, name, lambda line: _why_not(line, tuple(kinds)))
         line = await self.app.push_screen_wait(ask)
         if line is None:
             return
@@ -42,3 +42,14 @@ class ExportActions(AreaScreen):
             self.notify(said, severity="error", markup=False)
         else:
             self.notify("written: " + ", ".join(map(str, paths)), markup=False)
+
+
+def _why_not(line: str, kinds: Sequence[str]) -> str:
+    """Why these files cannot be written; nothing where they can."""
+    from rftui.tui.runs_table import exporting
+
+    try:
+        files = exporting.targets(line, kinds)
+    except (RuntimeError, ValueError):  # ~ of nobody; a path without a name, such as /
+        return why_no_new_file(line)
+    return next(filter(None, (why_no_new_file(str(file)) for file in files)), "")

@@ -136,8 +136,21 @@ async def test_the_comparison_is_written_where_it_is_wanted(folder: Path, tmp_pa
         ]
         assert "| optim.actor_learning_rate | 1e-06 | 2e-06 |" in (tmp_path / "out" / "both.md").read_text()
         (tmp_path / "file").write_text("")
+        (tmp_path / "README.md").write_text("mine")
         await pilot.press("e")
         await shows(pilot, "Write the comparison to")
+        for line, wrong in (
+            (str(tmp_path / "README.md"), "exists: give another name"),
+            (str(tmp_path / "README"), "exists: give another name"),
+            ("/", "/ exists: give another name"),
+            (".", ". exists: give another name"),
+            ("~nobody-of-this-name/x", "cannot be a file: Could not determine"),
+        ):
+            app.screen.query_one(Input).value = line
+            await pilot.press("enter")
+            await shows(pilot, "✖", wrong)
+        assert (tmp_path / "README.md").read_text() == "mine"
+        assert not (tmp_path / "README.csv").exists()
         app.screen.query_one(Input).value = str(tmp_path / "file" / "x.csv")
         await pilot.press("enter")
         await shows(pilot, "not written: ")

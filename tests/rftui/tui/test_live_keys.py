@@ -400,6 +400,28 @@ async def test_e_writes_points_chart_and_numbers(finished: RunDir, tmp_path: Pat
     assert "b earlier" in (tmp_path / "out" / "both.svg").read_text()
 
 
+async def test_a_run_of_the_same_name_elsewhere_is_written_as_itself(
+    finished: RunDir, tmp_path: Path
+) -> None:
+    runs, watched = tmp_path / "runs", tmp_path / "elsewhere" / "same"
+    shutil.copytree(finished.path, watched)
+    other = FakeRun(runs, "same", total=4)
+    for _ in range(4):
+        other.step()
+    other.end("finished")
+    app = RftuiApp(runs, RunDir(watched))
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "step 300/300")
+        await pilot.press("b")
+        await shows(pilot, "Which run behind the charts?")
+        await pilot.press("enter")
+        await shows(pilot, "· b same")
+        await written(pilot, tmp_path / "out")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert sum(line.startswith(f"{watched},reward/mean,") for line in lines) == 300
+    assert sum(line.startswith(f"{runs / 'same'},reward/mean,") for line in lines) == 4
+
+
 async def test_readonly_writes_nothing(finished: RunDir) -> None:
     app = open_run(finished, readonly=True)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -12,6 +12,7 @@ import pytest
 from conftest import shows, until
 from fake_run import FakeRun, finished_run
 from terminal import Tmux
+from textual.widgets import Input
 
 from engine.findings import FindingsError
 from rftui.runs.replay import ReplayClock, ReplayLog, ReplayView, time_of_step
@@ -190,6 +191,22 @@ async def test_the_screen_plays_pauses_speeds_up_and_jumps(tmp_path: Path) -> No
         screen.clock.set_speed(10_000)
         await pilot.press("space")
         await shows(pilot, "at its end", "✔ finished", "step 60/60")
+
+
+async def test_what_is_written_ends_where_the_replay_is(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "run", steps=60)
+    app = RftuiApp(tmp_path, run, speed=1)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "replay ×1")
+        await pilot.press("space", "J", *"31", "enter")
+        await shows(pilot, "step 31/60", "paused")
+        await pilot.press("e")
+        await shows(pilot, "Write points, chart and numbers to", "whole and linear")
+        app.screen.query_one(Input).value = str(tmp_path / "out")
+        await pilot.press("enter")
+        await until(pilot, lambda: (tmp_path / "out.md").exists())
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert sum(line.startswith("run,reward/mean,") for line in lines) == 31
 
 
 async def test_opened_from_a_list_a_run_is_no_replay(tmp_path: Path) -> None:
