@@ -51,6 +51,10 @@ class Board:
         new = {result.id: result for result in results}
         return replace(self, results={**self.results, **new}, running=self.running - new.keys())
 
+    def stopped(self, checks: Iterable[Check]) -> "Board":
+        """These are not being run any more, without an answer."""
+        return replace(self, running=self.running - {check.id for check in checks})
+
     def with_tier(self, tier: Tier) -> "Board":
         """The checks of this tier are shown too."""
         return replace(self, tiers=self.tiers | {tier})

@@ -32,16 +32,16 @@ class ExaminingScreen(AreaScreen):
     class Looking(Message):
         """The machine that is examined now."""
 
-        def __init__(self, host: ThisHost, problems: tuple[Finding, ...]) -> None:
+        def __init__(self, host: ThisHost, problems: tuple[Finding, ...], subject: Subject) -> None:
             super().__init__()
-            self.host, self.problems = host, problems
+            self.host, self.problems, self.subject = host, problems, subject
 
     class Answered(Message):
         """A check has ended."""
 
-        def __init__(self, answer: Answer) -> None:
+        def __init__(self, answer: Answer, subject: Subject) -> None:
             super().__init__()
-            self.answer = answer
+            self.answer, self.subject = answer, subject
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -52,6 +52,8 @@ class ExaminingScreen(AreaScreen):
         self.host: ThisHost | None = None
         """The machine as it was looked at last."""
         self._to_paint = False
+        self._outdated: set[str] = set()
+        """Checks that answered for the subject before."""
 
     def paint(self) -> None:
         """Show the board."""
@@ -101,30 +103,43 @@ class ExaminingScreen(AreaScreen):
         """Look at the machine anew; answers are posted as they come."""
         worker = get_current_worker()
         host, problems = look_at(subject, self.context.runs_dir)
-        self.post_message(self.Looking(host, problems))
+        self.post_message(self.Looking(host, problems, subject))
 
         def told(answer: Answer) -> None:
             if not worker.is_cancelled:
-                self.post_message(self.Answered(answer))
+                self.post_message(self.Answered(answer, subject))
 
         examine(checks, host, subject, told)
 
     def on_examining_screen_looking(self, message: "ExaminingScreen.Looking") -> None:
         """Keep it for fixes and the report."""
+        if message.subject != self.subject:
+            return
         self.host = message.host
         self.tell(message.problems)
 
     def on_examining_screen_answered(self, message: "ExaminingScreen.Answered") -> None:
-        """Show it, together with others that come at the same time."""
-        self.board = self.board.ended([message.answer.result])
-        self.answers[message.answer.result.id] = message.answer
+        """Show it, together with others that come at the same time; what is said of another subject is
+        asked for again."""
+        result = message.answer.result
+        if message.subject == self.subject:
+            self.board = self.board.ended([result])
+            self.answers[result.id] = message.answer
+        else:
+            self._outdated.add(result.id)
         if not self._to_paint:
             self._to_paint = True
             self.set_timer(PAINT_S, self._paint_answers)
 
     def _paint_answers(self) -> None:
         self._to_paint = False
-        self.paint()
+        outdated = tuple(check for check in self.board.checks if check.id in self._outdated)
+        self._outdated.clear()
+        if outdated:
+            self.board = self.board.stopped(outdated)
+            self.run_checks(outdated)
+        else:
+            self.paint()
 
     def tell(self, problems: tuple[Finding, ...]) -> None:
         """Say what is wrong with files that the doctor itself reads or writes."""

@@ -276,6 +276,37 @@ async def test_a_preset_adds_the_checks_of_its_configuration(tmp_path: Path) -> 
         assert screen.board.results["cfg.batch"].status == "ok"
 
 
+async def test_what_is_said_of_the_subject_before_is_asked_for_again(
+    tmp_path: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, named = threading.Event(), list[str]()
+
+    def named_slowly(host: Host) -> object:
+        name = "the preset" if host.config else "nobody"
+        named.append(name)
+        if len(named) == 1:
+            gate.wait(20)
+        return Ok(f"this is for {name}")
+
+    made.gate.set()
+    checks = (*made.all(), made.check("cfg.name", named_slowly, limit_s=20))
+    monkeypatch.setattr(doctor_examining, "known_checks", lambda: checks)
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.context = Context(tmp_path, preset="quickstart")
+        await pilot.press("7")
+        await shows(pilot, "for preset quickstart", "◌ checking", "✔ 2 fine")
+        screen = app.screen
+        assert isinstance(screen, DoctorScreen)
+        await until(pilot, lambda: len(named) == 1)
+        await pilot.press("c")
+        await shows(pilot, "for this machine")
+        gate.set()
+        await shows(pilot, "this is for nobody")
+        assert len(named) == 2 and not screen.board.running
+        assert screen.host is not None and screen.host.config is None
+
+
 def test_what_is_ignored_comes_back_when_it_gets_worse() -> None:
     entry = Ignored("known", "warning", ("host.shm",))
     finding = Finding("host.shm", "warning", "small")
