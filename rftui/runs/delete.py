@@ -9,9 +9,8 @@ from typing import NamedTuple
 from engine.findings import EXIT_UNFIT, Finding, FindingsError, Fix
 from rftui.launch.processes import LOCK_FILE, lock, processes_of
 from rftui.launch.start import already_supervised
-from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir
-from rftui.runs.view import present_status
+from rftui.runs.view import goes_on
 
 
 class Contents(NamedTuple):
@@ -68,7 +67,7 @@ def _idle(run: RunDir) -> int:
     if fd is None:
         raise already_supervised(run)
     try:
-        if _goes_on(run):
+        if goes_on(run, unreadable=False):  # then the lock that nobody holds decides
             raise already_supervised(run)
         if pids := processes_of(run.path.resolve()):
             raise _still_working(run, pids)
@@ -82,14 +81,6 @@ def _still_working(run: RunDir, pids: list[int]) -> FindingsError:
     cause = f"{run.name} has lost its supervisor, but its processes {', '.join(map(str, pids))} still work."
     fixes = (Fix("end them first", command=f"rft stop {run.in_commands} --kill"),)
     return FindingsError([Finding("run.alive", "error", cause, fixes=fixes)])
-
-
-def _goes_on(run: RunDir) -> bool:
-    """A damaged `run.json` says nothing: then the lock that nobody holds decides."""
-    try:
-        return present_status(run) in ACTIVE
-    except (FindingsError, OSError):
-        return False
 
 
 def _remove(run: RunDir) -> None:

@@ -9,10 +9,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.findings import Finding, FindingsError, Fix
-from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir
 from rftui.runs.trajectories import Trajectories, unreadable
-from rftui.runs.view import present_status
+from rftui.runs.view import goes_on
 
 BUSY_S = 1.0
 """How long a reading waits for a writer that holds the file."""
@@ -62,17 +61,9 @@ def _configured(run: RunDir) -> str | None:
 
 
 def _nothing_kept(run: RunDir, path: Path) -> Finding:
-    if goes_on(run):
+    if goes_on(run, unreadable=True):
         cause = f"No samples have been kept yet: {path} is not there."
         fix = Fix("wait: samples appear here by themselves as steps are done")
         return Finding(id="samples.none", severity="info", cause=cause, fixes=(fix,))
     cause = f"No samples were kept: the run has ended, and {path} is not there."
     return Finding(id="samples.none", severity="info", cause=cause)
-
-
-def goes_on(run: RunDir) -> bool:
-    """Whether samples may still come; they may where run.json cannot be read."""
-    try:
-        return present_status(run) in ACTIVE
-    except (FindingsError, OSError):
-        return True

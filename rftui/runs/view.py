@@ -84,6 +84,14 @@ def present_status(run: RunDir) -> str:
     return effective_status(info, heartbeat_age=time.time() - (last or info.started or info.created))
 
 
+def goes_on(run: RunDir, *, unreadable: bool) -> bool:
+    """Whether a run is active; `unreadable` is the answer where nothing tells, for want of files or sense."""
+    try:
+        return present_status(run) in ACTIVE
+    except (FindingsError, OSError):
+        return unreadable
+
+
 class RunView:
     """State of one run, brought up to date by `refresh`.
 

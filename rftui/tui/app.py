@@ -1,6 +1,7 @@
 """The terminal program `rftui`: areas side by side, each a mode with a stack of screens of its own."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.text import Text
 from textual import work
 from textual.actions import ActionParseResult
-from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
@@ -17,20 +17,19 @@ from textual.driver import Driver
 from textual.message import Message
 from textual.widget import Widget
 
-from engine.findings import FindingsError
-from rftui.runs.rundir import RunDir, runs_dir_option
+from rftui.runs.rundir import RunDir
 from rftui.tui.areas import AREAS, REPLAY, Area, area
-from rftui.tui.context import Context
+from rftui.tui.context import Context, replay_clock
 from rftui.tui.keys import APP_KEYS, Key, bindings
-from rftui.tui.notify import WATCH_S, News, RunWatcher, tell_desktop
+from rftui.tui.notify import WATCH_S, News, RunWatcher, desktop
 from rftui.tui.palette import Palette
 from rftui.tui.screens.help import HelpScreen
-from rftui.tui.settings import Settings, keep_setting
+from rftui.tui.settings import Settings
 from rftui.tui.stylesheet import OnceParsed
-from rftui.tui.themes import DEFAULTS, THEMES, theme_name
+from rftui.tui.theming import ThemedApp
 
 if TYPE_CHECKING:
-    from rftui.runs.replay import ReplayClock
+    from rftui.tui.driver import SparingDriver
     from rftui.tui.notices import LogPlace
 
 
@@ -40,7 +39,7 @@ def _commands() -> type[Provider]:
     return RftCommands
 
 
-class RftuiApp(App[None]):
+class RftuiApp(ThemedApp):
     """Opens on a run when one is given, else at home."""
 
     TITLE = "rftui"
@@ -65,11 +64,11 @@ class RftuiApp(App[None]):
         """`speed`: replay the run that many times as fast as it happened; FindingsError if it cannot be."""
         super().__init__()
         settings = settings or Settings()
-        self.context = Context(runs_dir, settings, run, clock=_clock(run, speed))
+        self.context = Context(runs_dir, settings, run, clock=replay_clock(run, speed))
         self.stylesheet = OnceParsed(variables=self.get_css_variables())
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = theme_name(settings.theme)
+        self.offer_themes(settings.theme)
+        self.terminal: SparingDriver | None = None
+        """The driver that writes to a terminal, where there is one."""
         self._opened: dict[str, str] = {}
         """area → the mode of its screen."""
         self._modes_made = 0
@@ -77,10 +76,6 @@ class RftuiApp(App[None]):
         """Keys are taken while an area is being opened: what else changes the stack of screens waits."""
         self._watcher = RunWatcher(runs_dir)
         self._watching = False
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our own colours in themes that do not define them."""
-        return DEFAULTS
 
     def get_driver_class(self) -> type[Driver]:
         """On a terminal the driver that sends only what changes."""
@@ -115,8 +110,8 @@ class RftuiApp(App[None]):
         settings = self.context.settings
         for news in message.news:
             self.notify(news.text, title=news.title, severity=news.severity, timeout=10, markup=False)
-            if settings.desktop and not self.is_web and not self.is_headless:
-                tell_desktop(news)
+            if settings.desktop and self.terminal is not None:
+                self.terminal.write(desktop(news, os.environ))
         if message.news and settings.bell:
             self.bell()
 
@@ -232,22 +227,26 @@ class RftuiApp(App[None]):
         """End the program, and say that a run goes on without it."""
         message = None
         run = self.context.run
-        if run is not None and self._goes_on(run):
-            where = runs_dir_option(self.context.runs_dir)
+        if run is not None and _goes_on(run):
             message = Text(
-                f"{run.name} keeps running\n  watch: rft watch {run.name}{where}\n"
-                f"  stop:  rft stop {run.name}{where}"
+                f"{run.name} keeps running\n  watch: rft watch {run.in_commands}\n"
+                f"  stop:  rft stop {run.in_commands}"
             )
         self.exit(message=message)
 
-    def _goes_on(self, run: RunDir) -> bool:
-        from rftui.runs.info import ACTIVE
-        from rftui.runs.view import present_status
+    def on_resize(self) -> None:
+        """A terminal that was resized shows anything, also when it has its old size again."""
+        self.action_redraw()
 
-        try:
-            return present_status(run) in ACTIVE
-        except (FindingsError, OSError):
-            return False
+    def on_app_focus(self) -> None:
+        """Somebody comes back to the terminal, and meanwhile others may have written to it."""
+        self.action_redraw()
+
+    def action_redraw(self) -> None:
+        """Send the whole screen again: others write to a terminal too."""
+        if self.terminal is not None:
+            self.terminal.forget()
+        self.refresh()
 
     def action_help(self) -> None:
         """Show the keys of this screen."""
@@ -266,32 +265,11 @@ class RftuiApp(App[None]):
                 told[binding.action] = Key(binding.key, binding.action, binding.description, help, shown)
         return tuple(told.values())
 
-    def action_next_theme(self) -> None:
-        """Next of our themes."""
-        names = [theme.name for theme in THEMES]
-        at = names.index(self.theme) if self.theme in names else -1
-        self.action_look(names[(at + 1) % len(names)])
 
-    def action_look(self, theme: str) -> None:
-        """Use a theme, from now on."""
-        self.theme = theme
-        self.keep_theme(theme)
+def _goes_on(run: RunDir) -> bool:
+    from rftui.runs.view import goes_on
 
-    @work(thread=True, group="settings", exit_on_error=False)
-    def keep_theme(self, theme: str) -> None:
-        """Write it into the user's settings."""
-        try:
-            keep_setting("theme", theme)
-        except FindingsError as error:
-            self.notify(f"not kept: {error.findings[0].cause}", severity="warning", markup=False)
-
-
-def _clock(run: RunDir | None, speed: float | None) -> "ReplayClock | None":
-    if run is None or speed is None:
-        return None
-    from rftui.runs.replay import ReplayClock
-
-    return ReplayClock.of(run, speed)
+    return goes_on(run, unreadable=False)
 
 
 def run_app(

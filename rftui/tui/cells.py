@@ -8,17 +8,22 @@ import re
 from itertools import groupby
 from typing import NamedTuple
 
-from rich.cells import get_character_cell_size
-
 from rftui.tui.sgr import change, on_space
 
 _PIECE = re.compile(r"\x1b\[([0-9;]*)([Hm])([^\x1b]*)")
 """A frame is nothing but these: go to a cell, or set a style; then text."""
-_NO_CELL = re.compile(r"(?:\x1b\[[?<>=][0-9;]*\$?[a-zA-Z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x07)*")
-"""Modes, queries, titles, the bell: what changes no cell."""
+_NO_CELL = re.compile(
+    r"(?:\x1b\[[?<>=][0-9;]*\$?[a-zA-Z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x07"
+    r"|\x1bPtmux;(?:[^\x1b]|\x1b\x1b)*\x1b\\)*"
+)
+"""Modes, queries, titles, notifications (also through tmux), the bell: what changes no cell."""
 _OTHER_SCREEN = "1049"
-_ONE_CELL = re.compile("[ -~\u00a1-\u00ac\u2010-\u2027\u2190-\u21ff\u2500-\u25fc\u2800-\u28ff]*")
-"""Characters that are surely one cell wide, which is quickly seen."""
+_ONE_CELL = re.compile(
+    "[ -~\u00a1-\u00ac\u00ae-\u024f\u0391-\u03c9\u0410-\u044f\u2010-\u2027\u2039\u203a\u20ac"
+    "\u2190-\u22ff\u2500-\u25fc\u2713-\u2718\u2800-\u28ff]*"
+)
+"""Characters that are one cell wide wherever frames and charts are: terminals differ about many others, such
+as the soft hyphen, and libraries know no better."""
 _UNKNOWN = "\0"
 _BRIDGED = 3
 """So many unchanged cells between two changes are sent again rather than jumped over."""
@@ -50,9 +55,11 @@ class Written(NamedTuple):
 
 
 class Cells:
-    """Follows what is written to one terminal."""
+    """Follows what is written to one terminal of so many rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
+        self._all = [(y, 0) for y in range(rows)]
+        """Where a whole frame begins its rows."""
         self._rows: dict[int, tuple[str, list[str]]] = {}
         """Row → characters, and the style of each."""
         self._fresh: dict[int, Written] = {}
@@ -87,13 +94,11 @@ class Cells:
         return out.end(cursor)
 
     def _is_whole(self, written: list[Written]) -> bool:
-        """From the left edge of the first row to that of the last one known."""
-        last = max((*self._rows, *self._fresh), default=0)
-        return [(new.y, new.x) for new in written] == [(y, 0) for y in range(last + 1)]
+        return [(new.y, new.x) for new in written] == self._all
 
     def _put(self, new: Written, out: "_Output") -> None:
         text = new.text
-        if not _all_one_cell(text):  # which cells it covers is up to the terminal
+        if not _ONE_CELL.fullmatch(text):  # which cells it covers is up to the terminal
             self._rows.pop(new.y, None)
             self._fresh.pop(new.y, None)
             out.write(new.y, new.x, new.pieces)
@@ -205,7 +210,3 @@ def _stretches(changed: list[int], styles: list[str]) -> list[tuple[int, int]]:
             first = at
         last = at
     return [*found, (first, last)]
-
-
-def _all_one_cell(text: str) -> bool:
-    return bool(_ONE_CELL.fullmatch(text)) or all(get_character_cell_size(char) == 1 for char in text)

@@ -32,3 +32,12 @@ class Context:
         """The run of a run's screen."""
         assert self.run is not None
         return self.run
+
+
+def replay_clock(run: RunDir | None, speed: float | None) -> "ReplayClock | None":
+    """Of a replay of that run; None without one. FindingsError where it cannot be played."""
+    if run is None or speed is None:
+        return None
+    from rftui.runs.replay import ReplayClock
+
+    return ReplayClock.of(run, speed)

@@ -36,6 +36,14 @@ APP_KEYS = (
     Key("colon", "command_palette", "palette", "find a command, a run or a preset by name", shown=":"),
     Key("ctrl+p", "command_palette", "palette", "the same, also while typing", footer=False),
     Key("t", "next_theme", "theme", f"next theme: {_LOOKS}; kept for the next time", footer=False),
+    Key(
+        "ctrl+l",
+        "redraw",
+        "redraw",
+        "draw the screen again, when others wrote over it",
+        footer=False,
+        priority=True,
+    ),
 )
 
 

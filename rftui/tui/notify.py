@@ -1,6 +1,5 @@
 """Runs of a folder that end or raise alerts while somebody looks elsewhere: toast, bell, desktop."""
 
-import os
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -130,23 +129,13 @@ def _ended(info: RunInfo, status: str) -> News:
     return News(f"{info.name} {status}", steps, "information")
 
 
-def desktop(news: News, environ: Mapping[str, str]) -> bytes:
+def desktop(news: News, environ: Mapping[str, str]) -> str:
     """The sequence with which a terminal tells the desktop (OSC 777); through tmux where it lets it pass."""
     title = _plain(news.title).replace(";", ",")
     sequence = f"\x1b]777;notify;{title};{_plain(news.text)}\x1b\\"
     if environ.get("TMUX"):
         sequence = "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
-    return sequence.encode()
-
-
-def tell_desktop(news: News, environ: Mapping[str, str] = os.environ) -> None:
-    """Write it to the terminal that this process belongs to, if any; never waits for it."""
-    with suppress(OSError):
-        terminal = os.open("/dev/tty", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-        try:
-            os.write(terminal, desktop(news, environ))
-        finally:
-            os.close(terminal)
+    return sequence
 
 
 def _plain(text: str) -> str:

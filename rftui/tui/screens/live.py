@@ -14,7 +14,6 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 
-from rftui.runs.rundir import runs_dir_option
 from rftui.tui import panels
 from rftui.tui.context import Context
 from rftui.tui.curves import Wanted
@@ -259,12 +258,11 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, LiveE
 
     def action_detach(self) -> None:
         """Leave, and say how to come back."""
-        name, runs_dir = self.run_dir.name, self.context.runs_dir
-        where = runs_dir_option(runs_dir)
-        what = f"replay {name} --speed {self.context.speed:g}" if self.context.speed else f"watch {name}"
-        on = self.snapshot is not None and self.snapshot.active and not self.context.speed
-        said = f"{name} keeps running" if on else f"detached from {name}"
-        self.app.exit(message=Text(f"{said}\n  watch: rft {what}{where}"))
+        run, speed = self.run_dir, self.context.speed
+        what = f"replay {run.in_commands} --speed {speed:g}" if speed else f"watch {run.in_commands}"
+        on = self.snapshot is not None and self.snapshot.active and not speed
+        said = f"{run.name} keeps running" if on else f"detached from {run.name}"
+        self.app.exit(message=Text(f"{said}\n  watch: rft {what}"))
 
     async def action_back(self) -> None:
         """Out of the crosshair, the zoom or the alert, else home."""

@@ -207,11 +207,11 @@ class SamplesReading(AreaScreen):
         return self._step_times.at(clock())
 
     def _why_none(self, replayed: int | None) -> str:
-        from rftui.runs.trajectory_opening import goes_on
+        from rftui.runs.view import goes_on
 
         if replayed is not None:
             return f"No samples had been kept by step {replayed}: they come as the replay goes on."
-        if goes_on(self.context.the_run):
+        if goes_on(self.context.the_run, unreadable=True):
             return "No samples have been kept yet: they appear here by themselves as steps are done."
         return "No samples were kept: the run has ended."
 

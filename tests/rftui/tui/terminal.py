@@ -5,6 +5,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,10 @@ class Tmux:
     def resize(self, width: int, height: int) -> None:
         """Give it another size."""
         self._call("resize-window", "-x", str(width), "-y", str(height))
+
+    def write_over(self, text: str) -> None:
+        """Write to the terminal as other programs may."""
+        Path(self._call("display-message", "-p", "#{pane_tty}").strip()).write_text(text)
 
     @property
     def pane_pid(self) -> int:

@@ -20,14 +20,29 @@ STYLES = [
     f"7;38;5;214;{PANEL}",
     "1;2",
 ]
-TEXTS = ["step 412", "  ", "⢀⡀⣿", "──╮", "0.612±.21", "日本", "e\u0301", "🎉 ", " ", "▁▂▃"]
+TEXTS = [
+    "step 412",
+    "  ",
+    "⢀⡀⣿",
+    "──╮",
+    "0.612±.21",
+    "日本",
+    "e\u0301",
+    "🎉 ",
+    " ",
+    "▁▂▃",
+    "Übergröße",
+    "≈ 3",
+]
+TOLD = "\x1bPtmux;\x1b\x1b]777;notify;run;ended\x1b\x1b\\\x1b\\"
+"""A notification to the desktop, through tmux."""
 
 
 class Twins:
     """A terminal that gets all of every frame, and one that gets what is spared of it."""
 
     def __init__(self) -> None:
-        self.cells = Cells()
+        self.cells = Cells(HEIGHT)
         self.screens = pyte.Screen(WIDTH, HEIGHT), pyte.Screen(WIDTH, HEIGHT)
         self.streams = tuple(pyte.Stream(screen) for screen in self.screens)
 
@@ -105,19 +120,37 @@ def test_a_whole_frame_mends_the_screen() -> None:
     assert "message" not in twins.screens[1].display[5]
 
 
+def test_a_whole_frame_mends_the_screen_of_which_only_a_part_is_known() -> None:
+    twins = Twins()
+    twins.cells.forget()
+    twins.show(frame((0, 0, styled("step 411".ljust(WIDTH), GROUND))))
+    for stream in twins.streams:
+        stream.feed(at(0, 3) + "a message of the system")
+    twins.show(full("step 411"))
+    assert "message" not in twins.screens[1].display[0]
+
+
+@pytest.mark.parametrize("odd", ["co\u00adoperate", "\u0600 12", "\u0e33", "\U0001f1e9"])
+def test_rows_with_characters_of_doubtful_width_are_sent_in_full(odd: str) -> None:
+    cells = Cells(HEIGHT)
+    cells.spared(full(""))
+    row = frame((3, 0, styled(f"{odd} step 411", GROUND)))
+    assert [cells.spared(row).count(f"{odd} step 411") for _ in range(2)] == [1, 1]
+
+
 @pytest.mark.parametrize("left", ["\x1b[?1049h", "something else", "\x1b[2J"])
 def test_what_it_does_not_understand_is_sent_and_makes_it_forget(left: str) -> None:
-    cells = Cells()
+    cells = Cells(HEIGHT)
     cells.spared(full("step 411"))
     assert cells.spared(left) == left
     assert "step 411" in cells.spared(frame((3, 0, "step 411")))
 
 
 @pytest.mark.parametrize(
-    "kept", ["\x1b[?2026h", "\x1b[?2026$p", "\x07", "\x1b]2;title\x07", "\x1b]52;c;eA==\x1b\\"]
+    "kept", ["\x1b[?2026h", "\x1b[?2026$p", "\x07", "\x1b]2;title\x07", "\x1b]52;c;eA==\x1b\\", TOLD]
 )
 def test_modes_titles_and_the_bell_change_no_cell(kept: str) -> None:
-    cells = Cells()
+    cells = Cells(HEIGHT)
     cells.spared(full("step 411"))
     assert cells.spared(kept) == kept
     assert cells.spared(frame((3, 0, styled("step 411", GROUND)))) == ""

@@ -262,6 +262,20 @@ async def test_leaving_says_that_the_run_goes_on(
     assert "keeps running" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("key", ["q", "d"])
+async def test_leaving_a_run_of_another_folder_says_commands_that_know_it(
+    growing: FakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    app = RftuiApp(tmp_path / "others", growing.run)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "running")
+        await pilot.press(key)
+    app._print_error_renderables()
+    assert f"rft watch growing --runs-dir {growing.run.path.parent}" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 async def test_stop_after_this_step_writes_the_request(growing: FakeRun) -> None:
     app = open_run(growing.run)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:

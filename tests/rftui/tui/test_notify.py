@@ -93,9 +93,9 @@ def test_what_looks_after_the_runs_health_counts_too(tmp_path: Path) -> None:
 
 def test_what_the_desktop_gets_is_harmless() -> None:
     news = News("run; x", "rank 0:\x1b]0;evil\x07 out of\nmemory", "error")
-    assert desktop(news, {}) == b"\x1b]777;notify;run, x;rank 0: out of memory\x1b\\"
+    assert desktop(news, {}) == "\x1b]777;notify;run, x;rank 0: out of memory\x1b\\"
     inside = desktop(news, {"TMUX": "/tmp/tmux-0/default,1,0"})
-    assert inside.startswith(b"\x1bPtmux;\x1b\x1b]777;notify;") and inside.endswith(b"\x1b\x1b\\\x1b\\")
+    assert inside.startswith("\x1bPtmux;\x1b\x1b]777;notify;") and inside.endswith("\x1b\x1b\\\x1b\\")
 
 
 async def test_a_toast_says_it_wherever_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
