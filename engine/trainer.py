@@ -104,7 +104,7 @@ class SPMDPPOTrainer:
         self._saved_step = -1
         self._request: Control | None = None
         """The latest of the front end, on rank 0."""
-        self._answered = 0.0
+        self._answered: float | None = None
         """`t` of the last that was answered."""
         self._sync_checked = False
 
@@ -331,7 +331,7 @@ class SPMDPPOTrainer:
         self.strategy.print(f"a checkpoint was asked for: {said}")
         if self._request is not None:
             self._answered = self._request.t
-            self._status("checkpointed" if saved else "running", message=said, answers=self._answered)
+            self._status("checkpointed" if saved else "running", message=said, answers=self._request.t)
 
     def _evaluate_if_due(self, first_step: int) -> None:
         if _due(self.config.eval.eval_interval, first_step, self.state.step):

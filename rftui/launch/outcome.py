@@ -21,6 +21,8 @@ class Progress(msgspec.Struct):
     state: str = ""
     steps: int = 0
     total_steps: int | None = None
+    answered: float = -1.0
+    """`t` of the last request that was answered."""
 
 
 _FAILURE = re.compile(r"rank\s+: (\d+) \(local_rank: \d+\)\s+exitcode\s+: (-?\d+) \(pid: (\d+)\)")
@@ -98,6 +100,8 @@ def _take(progress: Progress, line: bytes, since: float) -> None:
     elif line.startswith(b'{"kind":"status"'):
         status = msgspec.json.decode(line, type=Status)
         progress.state = status.state if status.t >= since else ""
+        if status.answers:
+            progress.answered = status.answers
         if status.state == "resumed":  # steps after the checkpoint are done again
             progress.steps = max(status.step, 0)
         progress.total_steps = status.total_steps if status.total_steps > 0 else progress.total_steps

@@ -16,7 +16,7 @@ import psutil
 from rftui.launch.command import RUN_DIR_VARIABLE
 
 LOCK_FILE = "supervisor.lock"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -93,7 +93,7 @@ def lock(run_dir: Path) -> int | None:
         os.close(fd)
         return None
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in NO_LOCKS:
             os.close(fd)
             raise
     return fd

@@ -154,7 +154,7 @@ class Supervisor:
         kernel holds in a call on a disk: they would go on in the same files.
         """
         why = postmortem.why_it_hung(health.verdict)
-        steps = outcome.read_progress(self.run_dir, since=self.info.started or 0.0).steps
+        progress = outcome.read_progress(self.run_dir, since=self.info.started or 0.0)
         saved = max(saved_steps(self.run_dir, config), default=0)
         left = processes_of(self.run_dir.path)
         if left:
@@ -162,8 +162,9 @@ class Supervisor:
         wanted = health.demand == "restart" and not self._stops_asked
         again = wanted and saved not in self._restarted_from and not left
         self._restarted_from.add(saved)
-        self.info.steps = steps
+        self.info.steps = progress.steps
         if again:
+            control.forget_answered(self.run_dir, progress.answered)
             self._say("restarting", f"{why} It goes on after step {saved}.")
         else:
             self._diagnose(health.verdict)

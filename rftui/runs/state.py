@@ -94,8 +94,6 @@ class RunState:
         self.alert_log: deque[Alert] = deque(maxlen=KEEP_ALERTS)
         self.checkpoints: dict[int, CheckpointEvent] = {}
         """Checkpoints on disk by step."""
-        self.answer: Status | None = None
-        """What rank 0 answered last to a request in `control.json`."""
         self.failed_checkpoint: CheckpointEvent | None = None
         """The last failure to save that no later success has made good."""
         self.last_event = 0.0
@@ -295,8 +293,6 @@ class RunState:
         rank.status, rank.message = event.state, event.message
         if event.total_steps > 0:
             self.total_steps = event.total_steps
-        if event.answers:
-            self.answer = event
         if event.state == "resumed" and event.rank == 0:
             self.rewind(event.step)
             self._new_attempt = False

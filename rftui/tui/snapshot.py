@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
-from engine.events import Sample, Status
+from engine.events import Sample
 from rftui.runs.compared import Compared
 from rftui.runs.info import ACTIVE
 from rftui.runs.view import RunView
@@ -71,8 +71,6 @@ class Snapshot:
     """Predicted and measured memory per phase."""
     sample: Sample | None = None
     notices: tuple[Notice, ...] = ()
-    answer: Status | None = None
-    """The last answer to a request."""
     baseline: Baseline | None = None
     """Another run behind the charts."""
 
@@ -123,7 +121,6 @@ def take(view: RunView, wanted: Wanted, now: float | None = None) -> Snapshot:
         compared=tuple(view.compared),
         sample=view.samples[-1] if view.samples else None,
         notices=notices_of(view),
-        answer=view.state.answer,
     )
 
 

@@ -164,7 +164,6 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, LiveE
         changed = self.snapshot is None or self.snapshot.active != snapshot.active
         had_notices = bool(self.snapshot and self.snapshot.notices)
         self.snapshot = snapshot
-        self.hear(snapshot)
         in_full = in_full or changed or not self.context.settings.slow
         charts = in_full or self._due("charts", SLOW_CHARTS_S)
         tables = in_full or self._due("tables", SLOW_TABLES_S)
@@ -209,10 +208,8 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, LiveE
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing now are not offered."""
-        if action == "stop":
+        if action in ("stop", "checkpoint"):
             return self.snapshot is not None and self.snapshot.active and not self._readonly
-        if action == "checkpoint":
-            return not self._readonly
         if action == "page":
             return self.is_mounted and self.charts.pages > 1 and self.maximized is None
         if action == "alert":

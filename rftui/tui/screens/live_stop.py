@@ -1,19 +1,22 @@
 """Asking the run that the live screen shows to save, or to end."""
 
-from textual import work
+import time
+from functools import partial
 
+from textual import work
+from textual.app import App
+from textual.worker import get_current_worker
+
+from engine.control import Control
 from engine.findings import FindingsError
+from rftui.runs.rundir import RunDir
 from rftui.tui.screens.area import AreaScreen
 from rftui.tui.screens.stop import StopDialog
-from rftui.tui.snapshot import Snapshot
 from rftui.tui.text import clean_line
 
 
 class StopActions(AreaScreen):
     """Asks how to stop, or that it saves; does it in a thread, and says what comes of it."""
-
-    _unanswered = 0.0
-    """`t` of the request for a checkpoint that the run has not answered."""
 
     def action_stop(self) -> None:
         """Ask how to stop the run."""
@@ -49,25 +52,36 @@ class StopActions(AreaScreen):
 
         run = self.context.the_run
         try:
-            self._unanswered = checkpoint.ask(run).t
+            asked = checkpoint.ask(run)
         except FindingsError as error:
             self.notify(error.findings[0].cause, severity="warning", markup=False)
         else:
             said = "saves a checkpoint after its present step, and goes on"
             self.notify(f"{run.name} {said}", markup=False)
 
-    def hear(self, snapshot: Snapshot) -> None:
-        """Say what the run answered."""
-        if not self._unanswered:
-            return
-        answer = snapshot.answer
-        if answer is not None and answer.answers == self._unanswered:
-            self._unanswered = 0.0
-            well = answer.state == "checkpointed"
-            said = f"{snapshot.name}: {clean_line(answer.message)}"
-            self.notify(said, severity="information" if well else "error", markup=False)
-        elif not snapshot.active:
-            self._unanswered = 0.0
-            self.notify(
-                f"{snapshot.name} has ended first: {snapshot.status}", severity="warning", markup=False
-            )
+            self.app.call_later(self._await_answer, run, asked)
+
+    def _await_answer(self, run: RunDir, asked: Control) -> None:
+        """In a thread of the program's, whatever is shown then; a later request's takes its place."""
+        self.app.run_worker(
+            partial(tell_answer, self.app, run, asked),
+            group=f"checkpoint {run.path}",
+            exclusive=True,
+            exit_on_error=False,
+            thread=True,
+        )
+
+
+def tell_answer(app: App[None], run: RunDir, asked: Control) -> None:
+    """Wait for what the run answers, and say it: in a thread."""
+    from rftui.launch import checkpoint
+
+    worker, answer = get_current_worker(), checkpoint.Answer(run, asked)
+    try:
+        while not (said := answer.poll()) and not worker.is_cancelled:
+            time.sleep(checkpoint.POLL_S)
+    except FindingsError as error:
+        app.notify(clean_line(error.findings[0].cause), severity="error", markup=False)
+    else:
+        if said:
+            app.notify(f"{run.name}: {clean_line(said)}", markup=False)

@@ -5,14 +5,16 @@ import os
 import random
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from engine.control import requested
+from engine.control import Control, requested
 from engine.events import CheckpointEvent, EventWriter, Metric, Status
 from engine.findings import FindingsError
 from rftui.launch import checkpoint, control
+from rftui.launch.outcome import read_progress
 from rftui.runs.info import RunInfo, RunStatus, started_after_boot
 from rftui.runs.rundir import RunDir, create
 from tests.engine.tiny import save_tiny_model
@@ -131,22 +133,78 @@ def test_no_answer_in_time_and_an_answer_in_vain(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_a_run_that_ends_instead_is_told_of(tmp_path: Path) -> None:
-    for status, raises in (("finished", False), ("failed", True)):
-        run = running(tmp_path, status)
+@pytest.mark.parametrize(
+    ("status", "said", "saved", "words"),
+    [
+        ("finished", "finished", True, "it has finished meanwhile, and step 4 is saved"),
+        ("stopped", "stopped", True, "it was stopped meanwhile, and step 4 is saved"),
+        ("stopped", "stopped", False, "run was stopped meanwhile, and step 4 could not be saved."),
+        ("stopped", "running", True, "run ended first (stopped)."),  # killed
+        ("failed", "stopped", True, "run ended first (failed)."),  # what an earlier attempt said
+    ],
+)
+def test_a_run_that_ends_instead_is_told_of(
+    tmp_path: Path, status: str, said: str, saved: bool, words: str
+) -> None:
+    run = running(tmp_path)
+    answer = checkpoint.Answer(run, checkpoint.ask(run))
+    with closing(EventWriter(run.events_dir / checkpoint.RANK_0, rank=0)) as writer:
+        writer.emit(CheckpointEvent, step=3, state="complete")
+        writer.emit(CheckpointEvent, step=4, state="complete" if saved else "failed")
+        writer.emit(Status, state=said, step=4)
+    assert answer.poll() == ""
+    info = run.read_info()
+    info.status = status  # type: ignore[assignment]
+    run.write_info(info)
+    if words.startswith("it "):
+        assert answer.poll() == words
+    else:
+        with pytest.raises(FindingsError) as error:
+            answer.poll()
+        assert [finding.cause for finding in error.value.findings] == [words]
 
-        def end(run: RunDir = run, status: str = status) -> None:
-            while requested(run.path) is None:
-                time.sleep(0.01)
-            info = run.read_info()
-            info.status = status  # type: ignore[assignment]
-            run.write_info(info)
 
-        thread = threading.Thread(target=end)
-        thread.start()
-        if raises:
-            with pytest.raises(FindingsError, match="ended first \\(failed\\)"):
-                checkpoint.wait(run, checkpoint.ask(run), timeout=10)
-        else:
-            assert "has finished meanwhile" in checkpoint.wait(run, checkpoint.ask(run), timeout=10)
-        thread.join()
+def test_one_answer_is_for_all_who_asked_before_the_step_ended(tmp_path: Path) -> None:
+    run = running(tmp_path)
+    first, second = (checkpoint.ask(run) for _ in range(2))
+    assert first.t < second.t
+    with closing(EventWriter(run.events_dir / checkpoint.RANK_0, rank=0)) as writer:
+        writer.emit(Status, state="checkpointed", message="step 4 is saved", answers=second.t)
+    assert [checkpoint.wait(run, asked, timeout=5) for asked in (first, second)] == ["step 4 is saved"] * 2
+    third = checkpoint.ask(run)
+    assert checkpoint.Answer(run, third).poll() == ""
+
+
+def test_a_stop_that_is_written_meanwhile_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = running(tmp_path)
+    stopping = threading.Thread(target=control.request, args=(run, "stop"))
+
+    def looks(path: Path) -> Control | None:
+        monkeypatch.undo()
+        found = requested(path)
+        stopping.start()
+        stopping.join(0.2)  # it has to wait
+        return found
+
+    monkeypatch.setattr(control, "requested", looks)
+    assert control.request(run, "checkpoint").action == "checkpoint"
+    stopping.join()
+    asked = requested(run.path)
+    assert asked is not None and asked.action == "stop"
+
+
+def test_an_answered_request_is_not_left_for_the_next_attempt(tmp_path: Path) -> None:
+    run = running(tmp_path)
+    asked = checkpoint.ask(run)
+    control.forget_answered(run, asked.t - 1)
+    assert requested(run.path) == asked
+    with closing(EventWriter(run.events_dir / checkpoint.RANK_0, rank=0)) as writer:
+        writer.emit(Status, state="checkpointed", answers=asked.t)
+        writer.emit(Status, state="running")
+    control.forget_answered(run, read_progress(run, since=0.0).answered)
+    assert requested(run.path) is None
+    stop = control.request(run, "stop")
+    control.forget_answered(run, stop.t)
+    assert requested(run.path) == stop

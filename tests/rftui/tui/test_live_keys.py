@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.control import requested
-from engine.events import Status
+from engine.events import CheckpointEvent, Status
 from rftui.runs.rundir import RunDir
 from rftui.tui.app import RftuiApp
 from rftui.tui.reader import RunReader
@@ -325,12 +325,35 @@ async def test_capital_c_asks_for_a_checkpoint_and_tells_the_answer(growing: Fak
         await shows(pilot, "growing: step 41 is saved")
         await pilot.press("C")
         await until(pilot, lambda: requested(growing.run.path) != asked)
+        growing._emit(0, CheckpointEvent, step=41, state="complete")
+        growing._emit(0, Status, state="finished", step=41)
         growing.end("finished")
-        await shows(pilot, "growing has ended first: finished")
-        again = requested(growing.run.path)
+        await shows(pilot, "growing: it has finished meanwhile, and step 41 is saved")
+        await until(pilot, lambda: screen(app).check_action("checkpoint", ()) is False)
+
+
+@pytest.mark.usefixtures("still_home")
+async def test_what_is_answered_is_told_while_live_is_paused_and_elsewhere(growing: FakeRun) -> None:
+    app = open_run(growing.run, refresh_s=0.1)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "running")
+        await pilot.press("space", "C")
+        await shows(pilot, "growing saves a checkpoint after its present step")
+        asked = requested(growing.run.path)
+        assert asked is not None
+        said = "step 40 could not be saved"
+        growing._emit(0, Status, state="running", message=said, step=40, answers=asked.t)
+        await shows(pilot, said)
         await pilot.press("C")
-        await shows(pilot, "growing has ended (finished)")
-        assert requested(growing.run.path) == again
+        await until(pilot, lambda: requested(growing.run.path) != asked)
+        asked = requested(growing.run.path)
+        assert asked is not None
+        await app.open_area("home")
+        growing._emit(0, Status, state="checkpointed", message="step 41 is saved", step=41, answers=asked.t)
+        await shows(pilot, "home", "growing: step 41 is saved")
+        await app.open_area("live")
+        await pilot.press("C")
+        await until(pilot, lambda: requested(growing.run.path) != asked)
 
 
 async def test_readonly_and_a_replay_ask_for_no_checkpoint(growing: FakeRun) -> None:
