@@ -68,11 +68,17 @@ def test_two_ranks_save_when_asked_go_on_and_resume_from_it(tmp_path: Path) -> N
     run = running(tmp_path)
     with started(run.path, *words, nproc=2) as process:
         wait_for_step(run.path, 2, process)
+        run.control_path.write_text('{"action": "checkpoint"}')  # without a time: obeyed once
+        deadline = time.monotonic() + 60
+        while not any(isinstance(e, CheckpointEvent) for e in read_events(run.path)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
         answer = checkpoint.wait(run, checkpoint.ask(run), timeout=60)
         asked = requested(run.path)
         events = read_events(run.path)
         (status,) = [e for e in events if isinstance(e, Status) and e.answers]
-        (saved,) = [e for e in events if isinstance(e, CheckpointEvent)]
+        unnamed, saved = [e for e in events if isinstance(e, CheckpointEvent)]
+        assert unnamed.step < saved.step
         assert asked is not None and asked.t == status.answers
         assert (status.state, saved.state, saved.step) == ("checkpointed", "complete", status.step)
         assert answer == f"step {saved.step} is saved, training goes on"
@@ -80,7 +86,7 @@ def test_two_ranks_save_when_asked_go_on_and_resume_from_it(tmp_path: Path) -> N
         wait_for_step(run.path, saved.step + 3, process)
         assert process.poll() is None
         # The same request is not obeyed twice; another one is.
-        assert len([e for e in read_events(run.path) if isinstance(e, CheckpointEvent)]) == 1
+        assert len([e for e in read_events(run.path) if isinstance(e, CheckpointEvent)]) == 2
         checkpoint.wait(run, checkpoint.ask(run), timeout=60)
         second = [e for e in read_events(run.path) if isinstance(e, CheckpointEvent)][-1]
         assert second.step > saved.step
