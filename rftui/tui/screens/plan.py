@@ -77,7 +77,7 @@ class PlanScreen(FilesScreen):
     @on(Input.Submitted, "#editor")
     def keep(self) -> None:
         """Keep what was typed."""
-        self.query_one(Form).focus()
+        self.set_focus(self.query_one(Form))
 
     @on(Editor.Closed)
     def closed(self) -> None:

@@ -3,7 +3,7 @@
 from rftui.tui.keys import Key
 
 PLAN_KEYS = (
-    Key("enter", "edit", "edit", "edit the value; enter keeps it, esc leaves it as it was"),
+    Key("enter", "edit", "edit", "edit the value; enter keeps it, esc leaves it as it was", priority=True),
     Key(
         "space",
         "pin",

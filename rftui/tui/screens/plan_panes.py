@@ -73,6 +73,8 @@ class PanesScreen(ConsideringScreen):
         """Keys of the form work in the form; in a field a slash is text."""
         if action in IN_FORM and self.pane != "form":
             return False
+        if action == "edit":
+            return isinstance(self.focused, Form)
         if action == "filter":
             return not isinstance(self.focused, Input)
         return super().check_action(action, parameters)

@@ -158,11 +158,11 @@ class RunsScreen(RunActions, ExportActions):
     # --- filter ----------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
-        """Write a filter."""
+        """Write a filter. The focus is there at once: what is typed behind the slash is text already."""
         self.add_class("-filtering")
         field = self.query_one(Input)
         field.disabled = False
-        field.focus()
+        self.set_focus(field)
 
     @on(Input.Changed, "#filter")
     def refilter(self, event: Input.Changed) -> None:
@@ -186,7 +186,7 @@ class RunsScreen(RunActions, ExportActions):
     def _close_filter(self) -> None:
         """Back to the table; what is out of sight takes no keys."""
         self.remove_class("-filtering")
-        self.grid.focus()
+        self.set_focus(self.grid)
         self.query_one(Input).disabled = True
 
     # --- keys ------------------------------------------------------------------------------------------
@@ -196,9 +196,11 @@ class RunsScreen(RunActions, ExportActions):
         return self.chosen is not None, self.chosen is not None and self.chosen.going, bool(self.marked)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that would do nothing now are not offered."""
+        """Keys that would do nothing now are not offered; in the filter a slash is text."""
         if not super().check_action(action, parameters):
             return False
+        if action == "filter":
+            return not isinstance(self.focused, Input)
         row = self.chosen if self.is_mounted else None
         if action in ("open", "mark", "note", "tags", "write"):
             return row is not None

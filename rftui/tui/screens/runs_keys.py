@@ -14,6 +14,7 @@ RUNS_KEYS = (
         f"only runs such as {EXAMPLE} NAME; all terms must hold. A term is {RULE}. "
         f"Fields: {', '.join(FIELDS)}. Times as 90s, 30m, 2h, 1d; quote values with spaces.",
         shown="/",
+        priority=True,
     ),
     Key("o", "sort", "sort", "sort by the next column; a click on a column's name sorts by it"),
     Key("O", "reverse", "reverse", "the other way round", shown="O", footer=False),

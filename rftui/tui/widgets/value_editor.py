@@ -28,7 +28,7 @@ class Editor(Input):
         self.options: Sequence[str] = ()
 
     def open(self, text: str, options: Sequence[str], place: tuple[int, int, int]) -> None:
-        """Stand at a column and row, that many cells wide, with a text."""
+        """Stand at a column and row, that many cells wide, with a text. What is typed now is text already."""
         column, row, cells = place
         self.options = options
         self.styles.offset = (column, row)
@@ -36,7 +36,7 @@ class Editor(Input):
         with self.prevent(Input.Changed):
             self.value = text
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)
 
     def on_blur(self) -> None:
         """Go away when the focus does."""

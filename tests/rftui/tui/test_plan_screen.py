@@ -275,6 +275,16 @@ async def test_what_is_typed_right_behind_the_slash_is_text(app: RftuiApp) -> No
         assert screen.query_one("#filter", Input).value == "cuL" and not screen.changed_only
 
 
+async def test_what_is_typed_right_behind_enter_is_the_value(app: RftuiApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot)
+        await at(pilot, "optim.actor_learning_rate")
+        for key, char in (("enter", "\r"), *zip("3e5u", "3e5u", strict=True)):
+            app.post_message(Key(key, char))
+        await pilot.pause()
+        assert screen.query_one("#editor", Input).value == "3e5u"
+
+
 async def test_keys_of_the_form_do_nothing_in_other_panes(app: RftuiApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot)

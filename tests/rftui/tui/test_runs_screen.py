@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from conftest import screen_text, shows, until
 from fake_run import FakeRun, finished_run
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -186,6 +187,17 @@ async def test_a_filter_is_applied_while_it_is_written_and_told_when_wrong(folde
         await pilot.press("escape", "escape")
         await until(pilot, lambda: len(rows(app)) == 3)
         assert app.area_now == "runs"
+
+
+async def test_what_is_typed_right_behind_the_slash_is_text(folder: Path) -> None:
+    app = RftuiApp(folder)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await opened(pilot)
+        for key, char in (("slash", "/"), *zip("oO1q", "oO1q", strict=True), ("slash", "/")):
+            app.post_message(Key(key, char))
+        await pilot.pause()
+        assert screen.query_one(Input).value == "oO1q/"
+        assert app.area_now == "runs" and app.is_running
 
 
 async def test_space_marks_up_to_eight_and_c_compares(folder: Path) -> None:
