@@ -24,6 +24,8 @@ SLOWEST, FASTEST = 0.1, 10_000.0
 QUIET_S = 60.0
 """Seconds of the run without a single event, after which the clock goes on to the next one."""
 _CHUNK = 1 << 15
+_AHEAD = 1 << 18
+"""Bytes that are searched at once for steps."""
 _TAIL_BYTES = 1 << 16
 _Dated = tuple[float, AnyEvent]
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)|(?<!warm-up )\bstep (\d+)\b")
@@ -246,29 +248,29 @@ def _came(line: str, now: float, step: int) -> bool | None:
 
 
 class StepTimes:
-    """When the steps of a run that has ended were done."""
+    """When the steps of a run that has ended were done; read as far as is asked for."""
 
     def __init__(self, run: RunDir) -> None:
-        follower = EventFollower(run.events_dir, only="rank-00000.jsonl")
+        self._events = EventFollower(run.events_dir, only="rank-00000.jsonl")
         self._times, self._steps = list[float](), list[int]()
-        while True:
-            done = [event for event in follower.poll() if isinstance(event, Metric)]
-            self._times += [event.t for event in done]
-            self._steps += [event.step for event in done]
-            if not follower.behind:
-                return
+        self._whole = False
 
     def at(self, time: float) -> int:
         """The newest step that was done by then; 0 before the first."""
-        done = bisect_right(self._times, time)
-        return self._steps[done - 1] if done else 0
+        while not self._whole and (not self._times or self._times[-1] <= time):
+            done = [event for event in self._events.poll(_AHEAD) if isinstance(event, Metric)]
+            self._times += [event.t for event in done]
+            self._steps += [event.step for event in done]
+            self._whole = not self._events.behind
+        found = bisect_right(self._times, time)
+        return self._steps[found - 1] if found else 0
 
 
 def time_of_step(run: RunDir, step: int) -> float | None:
     """When a step was done, the first time; None where none so late was."""
     events = EventFollower(run.events_dir, only="rank-00000.jsonl")
     while True:
-        for event in events.poll(1 << 18):
+        for event in events.poll(_AHEAD):
             if isinstance(event, Metric) and event.step >= step:
                 return event.t
         if not events.behind:

@@ -49,8 +49,9 @@ class LogBook(View):
         at = self.spot()
         seen = self.shelf.look()
         for file in seen.cut:
-            if file.written is None:
-                self.note = f"{file.path.name} was cut, replaced or removed"
+            if file.written is not None:
+                continue  # a replay was set back
+            self.note = f"{file.path.name} was cut, replaced or removed"
             at = self.shelf.moved(at) if at and at[0] is file else at
         if seen.listed or [lane.file for lane in self.walk.lanes] != self.shelf.written_by(self.writer):
             self._relane(at)

@@ -58,6 +58,8 @@ class Written:
         self._played = played
         self._rewinds = played.clock.rewinds
         self._until = 0
+        self._searched = (-1, -1)
+        """From where up to where no line told anything, whatever the time."""
 
     def bytes(self, size: int, modified: float) -> int:
         """How many of `size` bytes; `modified`, its naive time, dates clocks that have no date."""
@@ -67,6 +69,9 @@ class Written:
             return size
         if self._rewinds != clock.rewinds or self._until > size:
             self._rewinds, self._until = clock.rewinds, 0
+        if self._searched == (self._until, size):
+            self.silent = not self._until
+            return self._until
         lines = _Lines(size, modified, self._played.now, self._played.step)
         try:
             with self._path.open("rb") as file:
@@ -78,6 +83,7 @@ class Written:
     def _look(self, file: BinaryIO, lines: "_Lines") -> int:
         first = next(lines.telling(file, self._until), None)
         self.silent = first is None and not self._until
+        self._searched = (self._until, lines.size) if first is None else (-1, -1)
         if first is None or not first.came:
             return self._until
         low, high = first.end, lines.size
@@ -107,8 +113,8 @@ class _Lines(NamedTuple):
         """Lines that tell, from the first that begins at `at` or later."""
         end = min(self.size, at + FAR)
         file.seek(max(0, at - 1))
-        at = file.tell() + len(file.readline()) if at else 0
-        while at < end and (line := file.readline()):
+        at = file.tell() + len(file.readline(FAR)) if at else 0
+        while at < end and (line := file.readline(FAR)):
             at += len(line)
             came = self._came(line)
             if came is not None:

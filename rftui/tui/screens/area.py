@@ -19,6 +19,7 @@ HEIGHTS = [(0, "-short"), (30, "-tall"), (56, "-huge")]
 """Classes that a screen has from this many columns and rows on."""
 TOLD_S = 60.0
 """Seconds that an error stays in sight which nobody foresaw."""
+TO_DO = "What is shown may stay as it is: leave with q, and start again."
 
 
 class AreaScreen(Screen[None]):
@@ -68,7 +69,7 @@ class AreaScreen(Screen[None]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Something went wrong in a way nobody foresaw: say so, once, rather than stand still."""
         if event.state is WorkerState.ERROR:
-            said = f"{event.worker.name} has stopped: {event.worker.error!r}"
+            said = f"{event.worker.name} has stopped: {event.worker.error!r}. {TO_DO}"
             if said not in self._told:
                 self._told.add(said)
                 self.notify(said, severity="error", timeout=TOLD_S, markup=False)

@@ -15,7 +15,7 @@ from terminal import Tmux
 from textual.widgets import Input
 
 from engine.findings import FindingsError
-from rftui.runs.replay import ReplayClock, ReplayLog, ReplayView, time_of_step
+from rftui.runs.replay import ReplayClock, ReplayLog, ReplayView, StepTimes, time_of_step
 from rftui.runs.rundir import RunDir
 from rftui.runs.view import RunView
 from rftui.tui.app import RftuiApp
@@ -157,6 +157,22 @@ def test_a_dated_log_line_waits_for_its_time(tmp_path: Path) -> None:
     assert log.poll(due, 0, False) == ["2026-01-02 03:04:05 launching: attempt 1"]
 
 
+def test_steps_are_read_as_far_as_is_asked_for(tmp_path: Path) -> None:
+    fake, times = FakeRun(tmp_path, "run", total=2000), []
+    for _ in range(2000):
+        fake.step()
+        times.append(fake.now)
+    fake.end("finished")
+    steps, events = StepTimes(fake.run), fake.run.events_dir / "rank-00000.jsonl"
+    assert events.stat().st_size > 1 << 19
+    assert steps.at(times[0] - 1) == 0
+    assert [steps.at(times[at]) for at in (9, 1999, 9, 999)] == [10, 2000, 10, 1000]
+    early = StepTimes(fake.run)
+    assert early.at(times[9]) == 10
+    events.write_bytes(b"")
+    assert early.at(times[19]) == 20 and early.at(times[1999]) < 2000, "the rest had not been read"
+
+
 def test_what_cannot_be_played(tmp_path: Path) -> None:
     fake = FakeRun(tmp_path, "on", total=4)
     with pytest.raises(FindingsError, match="still runs"):
@@ -254,5 +270,5 @@ async def test_leaving_a_replay_does_not_say_that_the_run_goes_on(
         await shows(pilot, "replay ×20", "● running")
         await pilot.press("d")
     app._print_error_renderables()
-    said = capsys.readouterr().err
-    assert "keeps running" not in said and "rft replay run --speed 20" in " ".join(said.split())
+    said = " ".join(capsys.readouterr().err.split())
+    assert "keeps running" not in said and f"rft replay run --runs-dir {tmp_path} --speed 20" in said

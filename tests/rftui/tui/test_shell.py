@@ -287,7 +287,7 @@ async def test_reading_that_fails_in_a_way_nobody_foresaw_is_told(
     monkeypatch.setattr(home, "list_runs", breaks)
     app = RftuiApp(tmp_path)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await shows(pilot, "list_runs has stopped: ZeroDivisionError", timeout=5)
+        await shows(pilot, "list_runs has stopped: ZeroDivisionError", "leave with q", timeout=5)
         await pilot.press("r")
         await pilot.pause(0.3)
         assert screen_text(app).count("list_runs has stopped") == 1

@@ -346,6 +346,15 @@ async def test_a_command_that_fails_is_told_and_the_logs_go_on(logged: FakeRun) 
         await until(pilot, lambda: "step 1 " in row(pilot))
 
 
+async def test_reading_that_ends_in_a_way_nobody_foresaw_is_told(
+    logged: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(logged) as pilot:
+        monkeypatch.setattr(LogBook, "page", lambda book: 1 / 0)
+        await pilot.press("home")
+        await shows(pilot, "read has stopped: ZeroDivisionError", "leave with q")
+
+
 async def test_a_replay_shows_lines_up_to_its_time(tmp_path: Path) -> None:
     fake = FakeRun(tmp_path / "runs", "played", ranks=2, age_s=700)
     for step in range(60):
