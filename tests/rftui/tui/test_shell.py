@@ -116,6 +116,17 @@ async def test_help_opens_on_every_area_and_closes(area: Any, tmp_path: Path) ->
         assert app.area_now == area.name and len(app.screen_stack) == 1
 
 
+async def test_lines_of_help_that_are_long_go_on_below_their_words(tmp_path: Path) -> None:
+    app = RftuiApp(tmp_path)
+    async with app.run_test(size=(80, 60)) as pilot:
+        await pilot.press("6", "question_mark")
+        text = await shows(pilot, "leave the program; a run keeps running")
+    lines = [line.strip(" │┃") for line in text.split("\n")]
+    at = next(place for place, line in enumerate(text.split("\n")) if "only runs such as" in line)
+    below = text.split("\n")[at + 1]
+    assert below.index(lines[at + 1]) == text.split("\n")[at].index("only runs such as")
+
+
 async def test_help_and_palette_of_a_dialog_are_about_the_dialog(tmp_path: Path) -> None:
     app = RftuiApp(tmp_path)
     async with app.run_test(size=(120, 60)) as pilot:
