@@ -109,11 +109,18 @@ class RftuiApp(ThemedApp):
         """Say it on the screen, ring, and tell the desktop."""
         settings = self.context.settings
         for news in message.news:
-            self.notify(news.text, title=news.title, severity=news.severity, timeout=10, markup=False)
+            if not self._on_the_screen(news.run):
+                self.notify(news.text, title=news.title, severity=news.severity, timeout=10, markup=False)
             if settings.desktop and self.terminal is not None:
                 self.terminal.write(desktop(news, os.environ))
         if message.news and settings.bell:
             self.bell()
+
+    def _on_the_screen(self, run: str) -> bool:
+        """Whether the dialog of its launch is shown: it tells the same, and nothing may cover it."""
+        from rftui.tui.screens.launch import LaunchScreen
+
+        return isinstance(self.screen, LaunchScreen) and self.screen.shows(run)
 
     async def run_action(
         self,

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,8 @@ class News:
     title: str
     text: str
     severity: Literal["information", "warning", "error"]
+    run: str = ""
+    """The run's name."""
 
 
 @dataclass
@@ -79,7 +81,7 @@ class RunWatcher:
         if known.status in ACTIVE or was in ACTIVE:
             yield from _alerts(run, known, first)
         if was in ACTIVE and known.status not in ACTIVE:
-            yield _ended(known.info, known.status)
+            yield replace(_ended(known.info, known.status), run=run.name)
 
 
 def _refresh(run: RunDir, known: _Known) -> None:
@@ -108,6 +110,7 @@ def _alerts(run: RunDir, known: _Known, first: bool) -> Iterator[News]:
                     f"{run.name}: {alert.finding.id}",
                     alert.finding.cause,
                     "information" if severity == "info" else severity,
+                    run.name,
                 )
 
 

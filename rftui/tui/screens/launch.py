@@ -107,6 +107,10 @@ class LaunchScreen(Dialog[Outcome | None]):
         """Start."""
         self.start()
 
+    def shows(self, run: str) -> bool:
+        """Whether it follows the run of that name."""
+        return self.starting is not None and self.starting.run is not None and self.starting.run.name == run
+
     def on_unmount(self) -> None:
         """Let the following thread go: it starts nothing any more, and what it has started goes on."""
         self._decision.is_for("cancel")

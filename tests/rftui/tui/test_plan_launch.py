@@ -18,6 +18,7 @@ from rftui.runs.info import ACTIVE
 from rftui.runs.rundir import RunDir, names
 from rftui.runs.view import present_status
 from rftui.tui.app import RftuiApp
+from rftui.tui.notify import News
 from rftui.tui.planning import consider
 from rftui.tui.planning.consider import Ground
 from rftui.tui.planning.edits import Edits
@@ -171,6 +172,23 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[FakeRun]:
     monkeypatch.setattr("rftui.launch.start.create", create)
     monkeypatch.setattr("rftui.launch.start.start_detached", lambda run: None)
     return started
+
+
+@pytest.mark.usefixtures("still_home")
+async def test_the_run_that_is_being_launched_is_told_of_by_its_dialog_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins(monkeypatch, tmp_path / "runs")
+    app = RftuiApp(tmp_path / "runs")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await app.open_plan("quickstart")
+        await until(pilot, lambda: isinstance(app.screen, PlanScreen) and not app.screen.busy)
+        await pilot.press("L")
+        await shows(pilot, "Launch run-0")
+        said = [News(f"{name} failed", f"{name} is out", "error", name) for name in ("run-0", "other")]
+        app.post_message(app.Happened(said))
+        text = await shows(pilot, "other is out")
+        assert "run-0 is out" not in text
 
 
 @pytest.mark.usefixtures("still_home")
