@@ -12,8 +12,8 @@ _INK, _GROUND = re.compile(r"(?:3|9)\d(?:;.*)?"), re.compile(r"(?:4|10)\d(?:;.*)
 _INTENSITY = {"1", "2"}
 """Bold and dim, which are switched off by one code."""
 _NOT_INTENSE = "22"
-_SHOWS_ON_SPACE = {"4", "7", "9", "21", "53"}
-"""Underline, reverse, strike, double underline, overline."""
+SHOWS_ON_SPACE = {"4": "underline", "7": "reverse", "9": "strike", "21": "underline2", "53": "overline"}
+"""Attributes that one sees on a space: their codes, and what Rich calls them."""
 
 
 class Pen(NamedTuple):
@@ -58,7 +58,7 @@ def change(before: str, after: str) -> str:
 def on_space(style: str) -> str:
     """The same in short for spaces, on which neither ink nor boldness shows."""
     found = pen(style)
-    return style if found.attributes & _SHOWS_ON_SPACE else found.ground
+    return style if found.attributes & SHOWS_ON_SPACE.keys() else found.ground
 
 
 def _codes(style: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite, isnan
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -12,6 +12,7 @@ from rftui.runs.view import RunView
 from rftui.tui import scale
 from rftui.tui.charts import smoothed
 from rftui.tui.runs_table.comparison import Asked, Comparer, Comparison
+from rftui.tui.runs_table.markdown import cell, table
 from rftui.tui.runs_table.side_by_side import numbers_row
 
 KINDS = (".csv", ".svg", ".md")
@@ -65,16 +66,16 @@ def points_csv(views: Sequence[RunView]) -> str:
 
 def tables_markdown(comparison: Comparison, runs: Sequence[RunDir], picture: str = "") -> str:
     """What differs in the settings, and in the numbers at the end."""
-    heads = [f"{run.letter}: {_cell(run.name)}" for run in comparison.runs]
-    lines = ["# " + " against ".join(_cell(run.name) for run in comparison.runs), ""]
+    heads = [f"{run.letter}: {run.name}" for run in comparison.runs]
+    lines = ["# " + " against ".join(cell(run.name) for run in comparison.runs), ""]
     if picture:
         lines += [f"![{comparison.asked.metric}]({picture})", ""]
     if len(runs) > 1:
-        lines += ["## Settings that differ", "", *_markdown(["setting", *heads])]
-        lines += [*_rows((each.key, each.values) for each in comparison.differences), ""]
-    lines += ["## Numbers at the end", "", *_markdown(["metric", *heads])]
-    lines += _rows((each.metric, [text for text, _ in numbers_row(each)]) for each in comparison.deltas)
-    lines += ["", "## Folders", "", *(f"- {_cell(run.name)}: `{run.path}`" for run in runs)]
+        differing = ((each.key, *each.values) for each in comparison.differences)
+        lines += ["## Settings that differ", "", *table(["setting", *heads], differing), ""]
+    numbers = ((each.metric, *(text for text, _ in numbers_row(each))) for each in comparison.deltas)
+    lines += ["## Numbers at the end", "", *table(["metric", *heads], numbers)]
+    lines += ["", "## Folders", "", *(f"- {cell(run.name)}: `{run.path}`" for run in runs)]
     return "\n".join(lines) + "\n"
 
 
@@ -126,15 +127,3 @@ def chart_svg(comparison: Comparison, smoothing: float) -> str:
             f'<text x="{_LEFT + 50}" y="{height + 4}">{run.letter} {escape(run.name)}</text>'
         )
     return "\n".join([*parts, "</svg>", ""])
-
-
-def _markdown(heads: Sequence[str]) -> list[str]:
-    return ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-
-
-def _rows(rows: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
-    return ["| " + " | ".join(map(_cell, (key, *values))) + " |" for key, values in rows]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rftui.tui.runs_table.markdown import table
 from rftui.tui.runs_table.row import Row
 
 KINDS = (".csv", ".md")
@@ -33,7 +34,7 @@ def write(paths: Sequence[Path], rows: Sequence[Row], now: float) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(_csv(lines) if path.suffix == ".csv" else _markdown(lines))
+            file.write(_csv(lines) if path.suffix == ".csv" else "\n".join([*table(HEADS, lines), ""]))
 
 
 def _values(row: Row, now: float) -> list[str]:
@@ -67,9 +68,3 @@ def _csv(lines: Sequence[Sequence[str]]) -> str:
     rows.writerow(HEADS)
     rows.writerows(lines)
     return out.getvalue()
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    rows = [HEADS, ["---"] * len(HEADS), *lines]
-    escaped = ([value.replace("|", "\\|").replace("\n", " ") for value in row] for row in rows)
-    return "".join("| " + " | ".join(row) + " |\n" for row in escaped)

@@ -1,6 +1,5 @@
 """What the model wrote: the samples that a run keeps, by step and group, with what they were worth."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -11,25 +10,23 @@ from textual.widgets import Input
 from rftui.runs.samples import LIMIT, Sample
 from rftui.runs.trajectory_query import Query
 from rftui.tui.keys import Key, bindings
-from rftui.tui.samples import diff, shading
+from rftui.tui.samples import shading
 from rftui.tui.samples.arrange import ORDERS, arranged, worst_groups
 from rftui.tui.screens import samples_reading as said
-from rftui.tui.screens.ask import AskScreen, why_no_new_file
 from rftui.tui.screens.samples_keys import SAMPLES_KEYS
-from rftui.tui.screens.samples_showing import SamplesShowing
+from rftui.tui.screens.samples_taking import TakingSamples
 from rftui.tui.widgets.query_line import QueryLine
 from rftui.tui.widgets.row_list import ROW_KEYS, RowList
 
 WIDTHS = [(0, "-xs"), (100, "-md"), (150, "-wide"), (200, "-lg")]
 
 
-class SamplesScreen(SamplesShowing):
+class SamplesScreen(TakingSamples):
     """Steps, the samples of one of them or those that were searched for, and the texts of one sample."""
 
     CSS_PATH = "samples.tcss"
     KEYS: ClassVar[tuple[Key, ...]] = (*SAMPLES_KEYS, *ROW_KEYS)
     BINDINGS: ClassVar[list[BindingType]] = bindings(SAMPLES_KEYS)
-    CHANGING = ("export",)
     HORIZONTAL_BREAKPOINTS = WIDTHS
     AUTO_FOCUS = "#samples"
 
@@ -272,29 +269,6 @@ class SamplesScreen(SamplesShowing):
         """The texts over the whole screen, or not."""
         self.toggle_class("-zoom")
         self.query_one("#texts" if self.has_class("-zoom") else "#samples").focus()
-
-    def action_copy(self) -> None:
-        """Prompt and response, or the differences."""
-        if self.texts is None:
-            return
-        compared = self.compared
-        text = f"{self.texts.prompt}\n\n{self.texts.response}"
-        self.app.copy_to_clipboard(diff.plain(compared.parts) if compared else text)
-        self.notify("the differences are copied" if compared else "prompt and response are copied")
-
-    def action_export(self) -> None:
-        """Ask for a file, and write the samples of the list to it."""
-        if not self.samples:
-            return
-        what = "found" if self.query_now is not None else f"step{self.step}"
-        name = f"{self.context.the_run.name}-samples-{what}.jsonl"
-        question = f"Write {len(self.samples)} sample{'s' * (len(self.samples) != 1)} to"
-        hint = "JSON lines with prompt, response, label, reward and all that was kept"
-        self.app.push_screen(AskScreen(question, hint, name, why_no_new_file), self._export)
-
-    def _export(self, file: str | None) -> None:
-        if file is not None:
-            self.write([each.id for each in self.samples], Path(file).expanduser())
 
     async def action_back(self) -> None:
         """One thing less: differences, zoom, search; then live."""

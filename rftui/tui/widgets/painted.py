@@ -6,6 +6,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from rftui.tui.sgr import SHOWS_ON_SPACE
+
 
 class Painted(Widget):
     """Subclasses say in `paint` what it looks like, and call `repaint` when that may have changed."""
@@ -84,4 +86,4 @@ def _plain_on(style: Style | None) -> object:
     """The ground of a style that shows nothing on a space; a style that does is equal to no other."""
     if style is None:
         return None
-    return object() if style.underline or style.reverse or style.strike else style.bgcolor
+    return object() if any(getattr(style, name) for name in SHOWS_ON_SPACE.values()) else style.bgcolor

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from rich.segment import Segment
+from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
-from rftui.tui.widgets.painted import Painted
+from rftui.tui.widgets.painted import Painted, compact
 
 
 class Lines(Painted):
@@ -67,3 +69,12 @@ async def test_all_is_painted_again_in_another_size() -> None:
         lines.styles.width = 5
         await pilot.pause()
         assert texts(lines) == ["ten  ", "two  ", "three", "     "]
+
+
+@pytest.mark.parametrize("seen", ["underline", "reverse", "strike", "underline2", "overline"])
+def test_spaces_join_what_is_before_them_unless_their_style_is_seen(seen: str) -> None:
+    before = Segment("step", Style(bgcolor="blue"))
+    joined = compact(Strip([before, Segment("  ", Style(bgcolor="blue", bold=True, color="red"))]))
+    assert [text for text, *_ in joined] == ["step  "]
+    line = Style(bgcolor="blue", **{seen: True})  # type: ignore[arg-type]
+    assert [text for text, *_ in compact(Strip([before, Segment("  ", line)]))] == ["step", "  "]
