@@ -165,8 +165,8 @@ class LiveScreen(ChartActions, BaselineActions, AlertActions, StopActions, LiveE
         had_notices = bool(self.snapshot and self.snapshot.notices)
         self.snapshot = snapshot
         in_full = in_full or changed or not self.context.settings.slow
-        charts = in_full or self._due("charts", SLOW_CHARTS_S)
-        tables = in_full or self._due("tables", SLOW_TABLES_S)
+        charts = self._due("charts", SLOW_CHARTS_S) or in_full
+        tables = self._due("tables", SLOW_TABLES_S) or in_full
         with self.app.batch_update():
             self._paint_status()
             for panel in self.query(Panel):

@@ -34,8 +34,14 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool], timeout: floa
 
 
 async def shows(pilot: Pilot[None], *texts: str, timeout: float = 10.0) -> str:
-    """Wait until all texts stand on the screen; returns the screen."""
-    await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts), timeout)
+    """Wait until all texts stand on the screen, be it over two lines; returns the screen."""
+
+    def shown() -> bool:
+        screen = screen_text(pilot.app)
+        flowing = " ".join(screen.split())
+        return all(text in screen or text in flowing for text in texts)
+
+    await until(pilot, shown, timeout)
     return screen_text(pilot.app)
 
 

@@ -15,7 +15,9 @@ class Tmux:
 
     def __init__(self, size: tuple[int, int], command: str, environ: Mapping[str, str]) -> None:
         self.socket = f"rftui-test-{uuid.uuid4().hex[:8]}"
-        self.environ = {**environ, "TERM": "xterm-256color"}
+        # Sizes that a program left in the environment would be believed rather than the terminal.
+        own = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+        self.environ = {**own, "TERM": "xterm-256color"}
         width, height = map(str, size)
         shell = f"{command}; echo '$ left'; sleep 60"
         self._call("-f", os.devnull, "new-session", "-d", "-x", width, "-y", height, shell)

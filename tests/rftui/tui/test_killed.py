@@ -53,7 +53,7 @@ def test_kill_9_leaves_a_run_alone_that_was_launched_from_it(tmp_path: Path) -> 
         terminal.press("-l", "open preset short")
         terminal.shows("plan it", timeout=30)
         terminal.press("Enter")
-        terminal.shows("short", "Launch", "fits", timeout=60)
+        terminal.shows("short", "launch", "fits", timeout=60)
         terminal.press("L")
         deadline = time.monotonic() + 120
         while not any(run.status == "running" and run.step >= 1 for run in list_runs(runs)):
