@@ -70,3 +70,16 @@ def test_kill_9_leaves_a_run_alone_that_was_launched_from_it(tmp_path: Path) -> 
         time.sleep(0.5)
     view = RunView(run).load()
     assert view.status == "finished" and view.step == 25
+
+
+def test_it_ends_with_its_terminal_even_under_nohup(tmp_path: Path) -> None:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    command = f"trap '' HUP; {sys.executable} -c '{RFTUI}' --runs-dir {tmp_path}"
+    terminal = Tmux((80, 24), command, os.environ)
+    try:
+        terminal.shows("No runs in", timeout=60)
+        left = program(terminal)
+    finally:
+        terminal.close()
+    left.wait(timeout=30)
