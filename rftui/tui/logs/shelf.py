@@ -105,7 +105,7 @@ class Shelf:
             self.missing = ""
         except OSError as error:
             found = []
-            self.missing = f"{self.folder} cannot be read: {error.strerror or error}"
+            self.missing = f"The logs cannot be read: {error.strerror or error}: {self.folder}"
         self.files = {file.path: self.files.get(file.path, file) for file in found}
         self._indexes = {path: self._indexes.get(path) or Index(file) for path, file in self.files.items()}
         if self.played is not None:
