@@ -31,22 +31,48 @@ def simulated(
     return by(config, MODEL, world_size, **options)
 
 
+PHASES = ("logprob", "update", "step", "sync")
+ATTEMPTS = 3
+
+
 @pytest.mark.alone  # beside others, gathered parameters are let go of later
 @pytest.mark.slow
 @pytest.mark.dist
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("nproc", [1, 2])
 def test_real_ranks_need_what_simulated_ones_do(tmp_path: Path, nproc: int) -> None:
+    counted = {
+        (name, phase): found.phase(phase).bytes
+        for name, sets in CASES.items()
+        for found in [simulated(*sets, world_size=nproc, like="cpu")]
+        for phase in PHASES
+    }
+    # Threads of gloo let go of what they gathered when they are next run: on a busy machine late, never
+    # early. What is needed is therefore the least that was measured. Between ranks, gloo reduces in buffers
+    # of its own.
+    real = {key: float("inf") for key in counted}
+    late = 0.12 if nproc > 1 else 0.005
+    for attempt in range(ATTEMPTS):
+        for key, needed in _needed(tmp_path / str(attempt), nproc).items():
+            real[key] = min(real[key], needed)
+        above = {
+            key: real[key] / needed for key, needed in counted.items() if real[key] > needed * (1 + late)
+        }
+        if not above:
+            break
+    assert above == {}
+    for (name, phase), needed in counted.items():
+        early = 0.05 if nproc > 1 and phase in ("update", "sync") else 0.005
+        assert needed / (1 + early) <= real[name, phase], (name, phase)
+
+
+def _needed(folder: Path, nproc: int) -> dict[tuple[str, str], float]:
+    """Bytes that real ranks had at the peak of each phase of each case."""
+    folder.mkdir()
     cases = {name: [*BATCH, *sets] for name, sets in CASES.items()}
-    run_ranks(PROGRAM, tmp_path, json.dumps(MODEL), json.dumps(cases), nproc=nproc)
-    measured = msgspec.json.decode((tmp_path / "measured.json").read_bytes(), type=dict[str, Simulation])
-    for name, sets in CASES.items():
-        predicted = simulated(*sets, world_size=nproc, like="cpu")
-        for phase in ("logprob", "update", "step", "sync"):
-            # Between ranks gloo reduces in buffers of its own, and lets go of them a little late.
-            early = 0.05 if nproc > 1 and phase in ("update", "sync") else 0.005
-            late = 0.12 if nproc > 1 else 0.005
-            counted, real = predicted.phase(phase).bytes, measured[name].phase(phase).bytes
-            assert counted / (1 + early) <= real <= counted * (1 + late), (name, phase)
+    run_ranks(PROGRAM, folder, json.dumps(MODEL), json.dumps(cases), nproc=nproc)
+    measured = msgspec.json.decode((folder / "measured.json").read_bytes(), type=dict[str, Simulation])
+    return {(name, phase): measured[name].phase(phase).bytes for name in CASES for phase in PHASES}
 
 
 @pytest.mark.slow
